@@ -1,0 +1,140 @@
+"""A footprint: kg CO2e by life-cycle stage and component, exact (SPEC 4.5)."""
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Literal, NamedTuple, get_args
+
+import msgspec
+
+from bcca_protocol.errors import StatementError
+from bcca_protocol.quantity import ZERO, number, plain
+from bcca_protocol.wire import Number, Record
+
+Stage = Literal["rawMaterial", "production", "distribution", "use", "endOfLife"]
+Component = Literal[
+    "fossil",
+    "biogenicNonCO2",
+    "biogenicCO2",
+    "biogenicUptake",
+    "landUseChange",
+    "landManagement",
+    "landRemovals",
+    "technologicalRemovals",
+    "ccsCapture",
+    "aviation",
+    "packaging",
+]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+COMPONENTS: tuple[Component, ...] = get_args(Component)
+OF_WHICH = frozenset[Component]({"aviation", "packaging"})  # shown beside the sum, never in it
+UPTAKE = frozenset[Component]({"biogenicCO2", "biogenicUptake"})
+EXCLUDING_UPTAKE = tuple(c for c in COMPONENTS if c not in OF_WHICH | UPTAKE)
+INCLUDING_UPTAKE = tuple(c for c in COMPONENTS if c not in OF_WHICH)
+_NEVER_NEGATIVE = frozenset[Component]({"biogenicCO2"})
+_NEVER_POSITIVE = frozenset[Component](
+    {"biogenicUptake", "landRemovals", "technologicalRemovals", "ccsCapture"}
+)
+
+
+class Cell(NamedTuple):
+    """One place in a footprint."""
+
+    stage: Stage
+    component: Component
+
+
+class Components(Record):
+    """Kg CO2e by component as written; what is left out is zero. Order: `COMPONENTS`."""
+
+    fossil: Number | None = None
+    biogenic_non_co2: Number | None = msgspec.field(default=None, name="biogenicNonCO2")
+    biogenic_co2: Number | None = msgspec.field(default=None, name="biogenicCO2")
+    biogenic_uptake: Number | None = None
+    land_use_change: Number | None = None
+    land_management: Number | None = None
+    land_removals: Number | None = None
+    technological_removals: Number | None = None
+    ccs_capture: Number | None = None
+    aviation: Number | None = None
+    packaging: Number | None = None
+
+
+class Stages(Record):
+    """Components by stage as written; what is left out is zero. Order: `STAGES`."""
+
+    raw_material: Components | None = None
+    production: Components | None = None
+    distribution: Components | None = None
+    use: Components | None = None
+    end_of_life: Components | None = None
+
+
+Footprint = Mapping[Cell, Decimal]  # kg CO2e; a cell that is absent is zero
+
+_CELLS = {stage: tuple(Cell(stage, component) for component in COMPONENTS) for stage in STAGES}
+
+
+def values_of(components: Components) -> list[tuple[Component, Decimal]]:
+    """Return the written values by component, in the order of `COMPONENTS`."""
+    written = msgspec.structs.astuple(components)
+    return [(c, number(text)) for c, text in zip(COMPONENTS, written, strict=True) if text]
+
+
+def cells(stage: Stage, components: Components) -> list[tuple[Cell, Decimal]]:
+    """Return the written values of one stage by cell, in the order of `COMPONENTS`."""
+    written = msgspec.structs.astuple(components)
+    return [
+        (cell, number(text)) for cell, text in zip(_CELLS[stage], written, strict=True) if text
+    ]
+
+
+def decode(stages: Stages) -> dict[Cell, Decimal]:
+    """Return the footprint that `stages` writes; raises StatementError on a sign (SPEC 4.5)."""
+    footprint: dict[Cell, Decimal] = {}
+    for stage, components in zip(STAGES, msgspec.structs.astuple(stages), strict=True):
+        if components is None:
+            continue
+        written = msgspec.structs.astuple(components)
+        for cell, text in zip(_CELLS[stage], written, strict=True):
+            if text is not None:
+                footprint[cell] = _signed(cell, number(text))
+    return footprint
+
+
+def encode(footprint: Footprint) -> Stages:
+    """Return `footprint` as it is written: zeros left out, numbers plain."""
+    by_stage: dict[Stage, Components | None] = {}
+    for stage in STAGES:
+        texts = [plain(footprint.get(cell, ZERO)) for cell in _CELLS[stage]]
+        given = [None if text == "0" else text for text in texts]
+        by_stage[stage] = Components(*given) if any(given) else None
+    return Stages(*by_stage.values())
+
+
+def total(footprint: Footprint, components: Iterable[Component] = EXCLUDING_UPTAKE) -> Decimal:
+    """Return kg CO2e over all stages, by default excluding biogenic uptake, in a fixed order."""
+    wanted = tuple(components)
+    cells = (footprint.get(Cell(s, c), ZERO) for s in STAGES for c in wanted)
+    return sum(cells, ZERO)
+
+
+def by_component(footprint: Footprint) -> dict[Component, Decimal]:
+    """Return kg CO2e of each component over all stages."""
+    return {c: sum((footprint.get(Cell(s, c), ZERO) for s in STAGES), ZERO) for c in COMPONENTS}
+
+
+def by_stage(footprint: Footprint) -> dict[Stage, Decimal]:
+    """Return kg CO2e of each stage, excluding biogenic uptake."""
+    return {
+        s: sum((footprint.get(Cell(s, c), ZERO) for c in EXCLUDING_UPTAKE), ZERO) for s in STAGES
+    }
+
+
+def _signed(cell: Cell, value: Decimal) -> Decimal:
+    wrong = (value < 0 and cell.component in _NEVER_NEGATIVE) or (
+        value > 0 and cell.component in _NEVER_POSITIVE
+    )
+    if wrong:
+        side = "below" if value < 0 else "above"
+        raise StatementError(f"footprint {cell.stage}.{cell.component}: {value} is {side} zero")
+    return value

@@ -1,0 +1,174 @@
+"""The lines of an inventory as they are written: amounts, factors, inputs (SPEC 4.2, 4.3)."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from bcca_protocol.footprint import Components, Stage
+from bcca_protocol.limits import MAX_LINES
+from bcca_protocol.quantity import Unit
+from bcca_protocol.wire import HexDigest, Number, Origin, Record, Text, Time, Urn
+
+Vkey = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+
+
+class Amount(Record):
+    """So much of a unit."""
+
+    amount: Number
+    unit: Unit
+
+
+class Interval(Record):
+    """A time span [start, end)."""
+
+    start: Time
+    end: Time
+
+
+class Exclusion(Record):
+    """Something cut off: listed, never implied. `estimate` in kg CO2e per declared unit."""
+
+    name: Text
+    reason: Text
+    estimate: Number | None = None
+
+
+class CoProduct(Record):
+    """What comes out of the joint process beside the product."""
+
+    name: Text
+    amount: Number
+    unit: Unit
+    weight: Number
+
+
+class Allocation(Record):
+    """How a joint process is shared: own share = output x weight over the sum of all."""
+
+    basis: Literal["mass", "energy", "economic", "other"]
+    joint_process: Text
+    weight: Number
+    co_products: tuple[CoProduct, ...]
+
+
+class Quality(Record):
+    """Data quality on three axes, 1 best to 5."""
+
+    technological: Number
+    geographical: Number
+    temporal: Number
+
+
+class Instrument(Record):
+    """An electricity certificate; `claim_handle` lets a double claim show without its serial."""
+
+    type: Text
+    vintage: Text
+    market: Text
+    claim_handle: HexDigest | None = None
+
+
+class Factor(Record):
+    """Kg CO2e (or CO2) per `unit`, by component, and where it comes from."""
+
+    kind: Literal["supplierSpecific", "secondary", "proxy"]
+    source: Text
+    dataset: Text
+    geography: Text
+    unit: Unit
+    gas: Literal["co2", "co2e"]
+    values: Components
+    version: Text | None = None
+    scope: Literal["direct", "lifeCycle", "upstream"] | None = None
+    gwp: Literal["AR5", "AR6"] | None = None
+    gsd: Number | None = None
+
+
+class Electricity(Record):
+    """How a line's power was bought; `location_factor` gives the grid's answer beside it."""
+
+    supply: Literal["onSite", "directLine", "contract", "residual", "grid"]
+    instrument: Instrument | None = None
+    location_factor: Factor | None = None
+
+
+class Leg(Record):
+    """One leg of transport."""
+
+    mode: Text
+    from_: Text = msgspec.field(name="from")
+    to: Text
+    km: Number
+    mass_kg: Number
+
+
+class Activity(Record):
+    """One own line: an amount times a factor."""
+
+    id: Text
+    name: Text
+    stage: Stage
+    kind: Literal["emission", "energy", "material", "transport", "waste", "credit"]
+    amount: Number
+    unit: Unit
+    amount_kind: Literal["measured", "calculated", "estimated"]
+    factor: Factor
+    basis: Text | None = None
+    joint: bool = False
+    tags: tuple[Literal["capitalGoods", "packaging"], ...] | None = None
+    quality: Quality | None = None
+    amount_gsd: Number | None = None
+    electricity: Electricity | None = None
+    leg: Leg | None = None
+    evidence: tuple[HexDigest, ...] | None = None
+
+
+class Supplier(Record):
+    """Who supplies an input: the origin, and the key its log is verified with."""
+
+    origin: Origin
+    key: Vkey
+
+
+class Input(Record):
+    """One bought line: an amount of somebody's product."""
+
+    id: Text
+    product: Urn
+    supplier: Supplier
+    amount: Number
+    unit: Unit
+    stages: Literal["keep"] | Stage
+    site: Text | None = None
+    basis: Text | None = None
+    yield_: Number | None = msgspec.field(default=None, name="yield")
+    joint: bool = False
+    statement: HexDigest | None = None
+    acquired: Interval | None = None
+    delivery: Literal["supplier", "buyer", "unknown"] | None = None
+    bom_position: Text | None = None
+
+
+class Material(Record):
+    """Metal content and recycled shares, handed up for battery rules; kg per declared unit."""
+
+    name: Text
+    kg: Number
+    recycled_pre: Number | None = None
+    recycled_post: Number | None = None
+    chain_of_custody: Text | None = None
+    virgin_factor: Number | None = None
+    recycled_factor: Number | None = None
+
+
+class CarbonContent(Record):
+    """Kg of carbon in one declared unit."""
+
+    fossil: Number
+    biogenic: Number | None = None
+    recycled: Number | None = None
+
+
+Activities = Annotated[tuple[Activity, ...], msgspec.Meta(max_length=MAX_LINES)]
+Inputs = Annotated[tuple[Input, ...], msgspec.Meta(max_length=MAX_LINES)]

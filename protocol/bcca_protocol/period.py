@@ -1,0 +1,63 @@
+"""Times and spans of time in statements (SPEC 4.4)."""
+
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from bcca_protocol.errors import StatementError
+from bcca_protocol.limits import MAX_VALIDITY_YEARS
+from bcca_protocol.statement import Interval
+
+
+class Span(NamedTuple):
+    """A span of time [start, end) as written: this form sorts as the times do."""
+
+    start: str
+    end: str
+
+    def overlap_with(self, other: "Span") -> int:
+        """Return the seconds both spans share."""
+        start, end = max(self.start, other.start), min(self.end, other.end)
+        return (moment(end) - moment(start)) // timedelta(seconds=1) if start < end else 0
+
+
+def moment(time: str) -> datetime:
+    """Return the moment a `wire.Time` writes; raises StatementError for 30 February."""
+    try:
+        return datetime.fromisoformat(time)
+    except ValueError as error:
+        raise StatementError(f"time {time}: {error}") from error
+
+
+def text(at: datetime) -> str:
+    """Return `at` as statements write it: UTC, whole seconds."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def span(interval: Interval, what: str) -> Span:
+    """Return the span of `interval`; raises StatementError unless it ends after it starts."""
+    if moment(interval.start) >= moment(interval.end):
+        raise StatementError(f"{what}: ends {interval.end}, not after its start {interval.start}")
+    return Span(interval.start, interval.end)
+
+
+def validity(period: Interval, given: Interval | None) -> Span:
+    """Return when a statement may be used: as given, else three years from its period's end.
+
+    Raises StatementError for a validity that outlasts those three years.
+    """
+    latest = _years_after(period.end, MAX_VALIDITY_YEARS)
+    if given is None:
+        return Span(period.start, latest)
+    written = span(given, "validity")
+    if written.end > latest:
+        raise StatementError(
+            f"validity: ends {written.end}, more than {MAX_VALIDITY_YEARS} years after the "
+            f"period's end {period.end}"
+        )
+    return written
+
+
+def _years_after(time: str, years: int) -> str:
+    year, rest = int(time[:4]) + years, time[4:]
+    leap_day = rest.startswith("-02-29")
+    return f"{year:04d}{'-03-01' + rest[6:] if leap_day else rest}"

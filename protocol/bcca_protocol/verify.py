@@ -1,0 +1,291 @@
+"""From bytes to facts, in the numbered steps of SPEC 6. The only maker of `Verified`.
+
+*In bulk*: a whole log is read once (`verify_log`); then each statement is hashed to its entry.
+It proves what the log's owner entered. *Alone*: the same, and the signature of the statement
+itself and its inclusion proof are checked; only then may it stand in a manifest or a bundle.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Final, Generic, TypeAlias, TypeVar, final
+
+from bcca_protocol import merkle, partial, rollup, statement
+from bcca_protocol.entry import Status, StatementEntry, parse_entry, status_handle
+from bcca_protocol.envelope import Envelope, EnvelopeSignature, pae
+from bcca_protocol.errors import (
+    AuthorshipError,
+    BccaError,
+    MalformedError,
+    ProofError,
+    RefusedError,
+    SignatureError,
+    StatementError,
+)
+from bcca_protocol.history import History
+from bcca_protocol.keys import Role, VerifierKey
+from bcca_protocol.partial import Part
+from bcca_protocol.policy import VerifiedCheckpoint
+from bcca_protocol.proof import TlogProof
+from bcca_protocol.rollup import Opinion, RollUp
+from bcca_protocol.statement import Statement
+from bcca_protocol.wire import showable, unb64
+
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+
+Fact: TypeAlias = Part | RollUp | Opinion
+F = TypeVar("F", bound=Fact)
+F_co = TypeVar("F_co", bound=Fact, covariant=True)
+
+_MAKER: Final = object()
+
+
+class VerifiedLog:
+    """All entries of a log, hashed up to a root that the log and a quorum signed."""
+
+    __slots__ = ("head", "history", "introduced")
+
+    def __init__(
+        self, maker: object, head: VerifiedCheckpoint, history: History, *, introduced: bool
+    ) -> None:
+        """Only `verify_log` has the right `maker`."""
+        _require_maker(maker)
+        self.head = head
+        self.history = history
+        self.introduced = introduced
+
+    @property
+    def origin(self) -> str:
+        """Whose log it is."""
+        return self.head.checkpoint.origin
+
+
+class Verified(Generic[F_co]):
+    """A fact that its issuer entered in its log; `status` is what became of it since."""
+
+    __slots__ = ("fact", "index", "introduced", "status")
+
+    def __init__(
+        self, maker: object, fact: F_co, *, index: int, introduced: bool, status: Status | None
+    ) -> None:
+        """Only this module has the right `maker`."""
+        _require_maker(maker)
+        self.fact: Final = fact
+        self.index = index
+        self.introduced = introduced
+        self.status = status
+
+    @property
+    def is_current(self) -> bool:
+        """Say whether it is neither revoked nor corrected (superseded is right for its period)."""
+        return self.status not in (Status.REVOKED, Status.CORRECTED)
+
+
+@final
+class Signed(Verified[F_co]):
+    """A fact whose own signature was checked too: it may stand in a manifest or a bundle."""
+
+    __slots__ = ()
+
+
+def verify_log(
+    head: VerifiedCheckpoint, entries: Sequence[bytes], *, introduced: bool = False
+) -> VerifiedLog:
+    """Return the log whose `entries` hash up to `head` (SPEC 6.2).
+
+    Raises ProofError for another number of entries or another root.
+    """
+    checkpoint = head.checkpoint
+    if len(entries) != checkpoint.size:
+        raise ProofError(
+            f"log {checkpoint.origin}: {len(entries)} entries, its checkpoint has {checkpoint.size}"
+        )
+    root = merkle.Tree(map(merkle.leaf_hash, entries)).root()
+    if root != checkpoint.root:
+        raise ProofError(
+            f"log {checkpoint.origin}: its entries hash to {root.hex()}, "
+            f"its checkpoint has {checkpoint.root.hex()}"
+        )
+    history = History.read(checkpoint.origin, head.key, entries)
+    return VerifiedLog(_MAKER, head, history, introduced=introduced)
+
+
+def verify_in_bulk(envelope: bytes, log: VerifiedLog) -> Verified[Fact]:
+    """Return the fact that the owner of `log` entered with this envelope (SPEC 6.3).
+
+    Raises what the step that fails raises, with the statement and the step in front.
+    """
+    check = _Check(log)
+    try:
+        fact, index, nonce = check.entered(envelope)
+    except BccaError as error:
+        raise check.refusal(error) from error
+    return Verified(
+        _MAKER,
+        fact,
+        index=index,
+        introduced=log.introduced,
+        status=log.history.status_of(_handle(nonce, fact)),
+    )
+
+
+def verify_alone(
+    envelope: bytes, proof: TlogProof, head: VerifiedCheckpoint, log: VerifiedLog
+) -> Signed[Fact]:
+    """Return the fact in this envelope, its own signature and inclusion proof checked (SPEC 6.4).
+
+    `proof` is against `head`; `log` tells which key was valid when, so it reaches at least to the
+    statement's index. Raises what the step that fails raises, statement and step in front.
+    """
+    check = _Check(log)
+    try:
+        fact, index, nonce = check.entered(envelope)
+        check.signed()
+        check.included(proof, head)
+    except BccaError as error:
+        raise check.refusal(error) from error
+    return Signed(
+        _MAKER,
+        fact,
+        index=index,
+        introduced=log.introduced,
+        status=log.history.status_of(_handle(nonce, fact)),
+    )
+
+
+class _Check:
+    """The steps of SPEC 6.3 and 6.4 on one envelope, and where they stand."""
+
+    def __init__(self, log: VerifiedLog) -> None:
+        self._log = log
+        self._step = "1 (envelope)"
+        self._name = "?"
+
+    def entered(self, data: bytes) -> tuple[Fact, int, str]:
+        """Take steps 1 to 7; return the fact, its index and its nonce."""
+        # 1. A DSSE envelope of in-toto type with exactly one signature and its keyid.
+        envelope = Envelope.parse(data)
+        self._signature = _one_signature(envelope)
+        # 2. The commitment is the SHA-256 of the pre-authentication encoding.
+        self._message = pae(envelope.payload_type, envelope.payload)
+        commitment = hashlib.sha256(self._message).digest()
+        self._name = commitment.hex()
+        # 3. The log entered this commitment; its first entry counts.
+        self._step = "3 (entry)"
+        history = self._log.history
+        record = history.statements.get(commitment)
+        if record is None:
+            raise AuthorshipError(
+                f"the log holds no entry for {self._name} among its {history.size} entries"
+            )
+        self._entry = StatementEntry(
+            commitment=commitment, key=record.key, signature_hash=record.signature_hash
+        )
+        self._index = record.index
+        # 4. The entry names this signature, and a statement key that was valid at its index.
+        self._step = "4 (key)"
+        self._key = history.key_at(record.key, record.index, Role.STATEMENT)
+        self._match_signature(record.signature_hash)
+        # 5. The payload is a canonical statement.
+        self._step = "5 (payload)"
+        found = statement.decode(envelope.payload)
+        # 6. Its subject is its product; its issuer is the log's origin.
+        self._step = "6 (subject and issuer)"
+        _check_subject(found)
+        if found.predicate.issuer != self._log.origin:
+            raise StatementError(
+                f"issued by {found.predicate.issuer}, entered in the log of {self._log.origin}"
+            )
+        # 7. Its content keeps the rules and its sums recompute.
+        self._step = "7 (content)"
+        return _reduce(found, self._name), record.index, found.predicate.nonce
+
+    def signed(self) -> None:
+        """Take step 8: the statement key of its entry signed the envelope."""
+        self._step = "8 (signature)"
+        self._key.verify(self._signature.signature, self._message)
+
+    def included(self, proof: TlogProof, head: VerifiedCheckpoint) -> None:
+        """Take step 9: the entry is in the tree that the checkpoint signs."""
+        self._step = "9 (inclusion)"
+        if head.checkpoint.origin != self._log.origin:
+            raise ProofError(
+                f"checkpoint of {head.checkpoint.origin}, statement of {self._log.origin}"
+            )
+        if proof.index != self._index:
+            raise ProofError(f"a proof for leaf {proof.index}, the entry is leaf {self._index}")
+        merkle.verify_inclusion(
+            merkle.leaf_hash(self._entry.encode().encode()),
+            proof.index,
+            head.checkpoint.size,
+            proof.path,
+            head.checkpoint.root,
+        )
+
+    def refusal(self, error: BccaError) -> RefusedError:
+        """Return `error` as a refusal that names the statement and the step."""
+        kind = type(error) if isinstance(error, RefusedError) else StatementError
+        return kind(
+            f"statement {self._name} of {self._log.origin} refused at step {self._step}: {error}"
+        )
+
+    def _match_signature(self, entered: bytes) -> None:
+        if self._signature.keyid != self._key.label:
+            raise SignatureError(
+                f"signed as {showable(str(self._signature.keyid))}, its entry names "
+                f"{self._key.label}"
+            )
+        found = hashlib.sha256(self._signature.signature).digest()
+        if found != entered:
+            raise SignatureError(
+                f"the signature hashes to {found.hex()}, its entry has {entered.hex()}"
+            )
+
+
+def entry_of(envelope: Envelope, key_index: int) -> StatementEntry:
+    """Return the log entry that commits to `envelope`, signed by the key added at `key_index`."""
+    signature = _one_signature(envelope)
+    return StatementEntry(
+        commitment=hashlib.sha256(pae(envelope.payload_type, envelope.payload)).digest(),
+        key=key_index,
+        signature_hash=hashlib.sha256(signature.signature).digest(),
+    )
+
+
+def _one_signature(envelope: Envelope) -> EnvelopeSignature:
+    if envelope.payload_type != PAYLOAD_TYPE:
+        raise MalformedError(
+            f"payload type {showable(envelope.payload_type[:80])}, where {PAYLOAD_TYPE} belongs"
+        )
+    if len(envelope.signatures) != 1:
+        raise MalformedError(f"{len(envelope.signatures)} signatures, where exactly one belongs")
+    if envelope.signatures[0].keyid is None:
+        raise MalformedError("the signature has no keyid")
+    return envelope.signatures[0]
+
+
+def _check_subject(found: Statement) -> None:
+    subject, product = found.subject[0], found.predicate.product.id
+    if subject.name != product:
+        raise StatementError(f"subject {subject.name}, product {product}")
+    digest = hashlib.sha256(product.encode()).hexdigest()
+    if subject.digest.sha256 != digest:
+        raise StatementError(f"subject digest {subject.digest.sha256}, the product's is {digest}")
+
+
+def _reduce(found: Statement, commitment: str) -> Fact:
+    match found:
+        case statement.PartialStatement(predicate=predicate):
+            return partial.reduce(predicate, commitment)
+        case statement.RollUpStatement(predicate=predicate):
+            return rollup.reduce(predicate, commitment)
+        case statement.OpinionStatement(predicate=predicate):
+            return rollup.reduce_opinion(predicate, commitment)
+
+
+def _handle(nonce: str, fact: Fact) -> bytes:
+    return status_handle(unb64(nonce, "nonce"), bytes.fromhex(fact.commitment))
+
+
+def _require_maker(maker: object) -> None:
+    if maker is not _MAKER:
+        raise TypeError("facts are made by bcca_protocol.verify alone")
