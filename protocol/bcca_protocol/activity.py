@@ -8,6 +8,7 @@ from bcca_protocol.footprint import Cell
 from bcca_protocol.inventory import Activity, Electricity, Factor, Leg, Quality
 from bcca_protocol.quantity import ZERO, convert, not_negative, number, plain
 
+BEST_SCORE, WORST_SCORE = 1, 5
 OWN_SUPPLY = frozenset({"onSite", "directLine"})  # these count at their own factor both ways
 
 
@@ -52,7 +53,7 @@ def location_factor(line: Activity) -> Factor:
 def scores(quality: Quality, line: str) -> tuple[Decimal, Decimal, Decimal]:
     """Return the technological, geographical and temporal score; raises StatementError."""
     te, ge, ti = map(number, (quality.technological, quality.geographical, quality.temporal))
-    if not all(1 <= score <= 5 for score in (te, ge, ti)):
+    if not all(BEST_SCORE <= score <= WORST_SCORE for score in (te, ge, ti)):
         raise StatementError(f"line {line}: quality {te}, {ge}, {ti}, where each is 1 to 5")
     return te, ge, ti
 

@@ -43,10 +43,12 @@ class Checkpoint:
                 f"checkpoint: origin {self.origin[:60]!r}… over {MAX_ORIGIN_BYTES} bytes"
             )
         if not 0 <= self.size <= MAX_TREE_SIZE:
-            raise LimitError(f"checkpoint of {self.origin}: size {self.size}, over {MAX_TREE_SIZE}")
+            raise LimitError(
+                f"checkpoint of {self.origin!r}: size {self.size}, over {MAX_TREE_SIZE}"
+            )
         if len(self.root) != HASH_BYTES:
             raise MalformedError(
-                f"checkpoint of {self.origin}: root of {len(self.root)} bytes, not {HASH_BYTES}"
+                f"checkpoint of {self.origin!r}: root of {len(self.root)} bytes, not {HASH_BYTES}"
             )
 
     def encode(self) -> str:
@@ -89,7 +91,8 @@ def cosign(text: str, signer: Signer, *, at: int) -> NoteSignature:
     key = signer.key
     if key.algorithm is not Algorithm.ED25519_COSIGNATURE:
         raise UnusableError(f"{key.label} is a key of type {key.algorithm.name}, not a cosigner's")
-    blob = note.cosignature_blob(at, signer.sign(note.cosigned_message(text, at)))
+    signed = signer.sign(note.cosigned_message(text, at))
+    blob = at.to_bytes(note.TIME_BYTES) + signed
     return NoteSignature(name=key.name, key_id=key.id, blob=blob)
 
 

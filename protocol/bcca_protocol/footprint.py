@@ -43,7 +43,7 @@ class Cell(NamedTuple):
     component: Component
 
 
-class Components(Record):
+class Components(Record, frozen=True):
     """Kg CO2e by component as written; what is left out is zero. Order: `COMPONENTS`."""
 
     fossil: Number | None = None
@@ -59,7 +59,7 @@ class Components(Record):
     packaging: Number | None = None
 
 
-class Stages(Record):
+class Stages(Record, frozen=True):
     """Components by stage as written; what is left out is zero. Order: `STAGES`."""
 
     raw_material: Components | None = None
@@ -83,9 +83,7 @@ def values_of(components: Components) -> list[tuple[Component, Decimal]]:
 def cells(stage: Stage, components: Components) -> list[tuple[Cell, Decimal]]:
     """Return the written values of one stage by cell, in the order of `COMPONENTS`."""
     written = msgspec.structs.astuple(components)
-    return [
-        (cell, number(text)) for cell, text in zip(_CELLS[stage], written, strict=True) if text
-    ]
+    return [(cell, number(text)) for cell, text in zip(_CELLS[stage], written, strict=True) if text]
 
 
 def decode(stages: Stages) -> dict[Cell, Decimal]:

@@ -12,21 +12,21 @@ from bcca_protocol.wire import HexDigest, Number, Origin, Record, Text, Time, Ur
 Vkey = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 
 
-class Amount(Record):
+class Amount(Record, frozen=True):
     """So much of a unit."""
 
     amount: Number
     unit: Unit
 
 
-class Interval(Record):
+class Interval(Record, frozen=True):
     """A time span [start, end)."""
 
     start: Time
     end: Time
 
 
-class Exclusion(Record):
+class Exclusion(Record, frozen=True):
     """Something cut off: listed, never implied. `estimate` in kg CO2e per declared unit."""
 
     name: Text
@@ -34,7 +34,7 @@ class Exclusion(Record):
     estimate: Number | None = None
 
 
-class CoProduct(Record):
+class CoProduct(Record, frozen=True):
     """What comes out of the joint process beside the product."""
 
     name: Text
@@ -43,7 +43,7 @@ class CoProduct(Record):
     weight: Number
 
 
-class Allocation(Record):
+class Allocation(Record, frozen=True):
     """How a joint process is shared: own share = output x weight over the sum of all."""
 
     basis: Literal["mass", "energy", "economic", "other"]
@@ -52,7 +52,7 @@ class Allocation(Record):
     co_products: tuple[CoProduct, ...]
 
 
-class Quality(Record):
+class Quality(Record, frozen=True):
     """Data quality on three axes, 1 best to 5."""
 
     technological: Number
@@ -60,7 +60,7 @@ class Quality(Record):
     temporal: Number
 
 
-class Instrument(Record):
+class Instrument(Record, frozen=True):
     """An electricity certificate; `claim_handle` lets a double claim show without its serial."""
 
     type: Text
@@ -69,7 +69,7 @@ class Instrument(Record):
     claim_handle: HexDigest | None = None
 
 
-class Factor(Record):
+class Factor(Record, frozen=True):
     """Kg CO2e (or CO2) per `unit`, by component, and where it comes from."""
 
     kind: Literal["supplierSpecific", "secondary", "proxy"]
@@ -85,7 +85,7 @@ class Factor(Record):
     gsd: Number | None = None
 
 
-class Electricity(Record):
+class Electricity(Record, frozen=True):
     """How a line's power was bought; `location_factor` gives the grid's answer beside it."""
 
     supply: Literal["onSite", "directLine", "contract", "residual", "grid"]
@@ -93,7 +93,7 @@ class Electricity(Record):
     location_factor: Factor | None = None
 
 
-class Leg(Record):
+class Leg(Record, frozen=True):
     """One leg of transport."""
 
     mode: Text
@@ -103,7 +103,7 @@ class Leg(Record):
     mass_kg: Number
 
 
-class Activity(Record):
+class Activity(Record, frozen=True):
     """One own line: an amount times a factor."""
 
     id: Text
@@ -124,14 +124,14 @@ class Activity(Record):
     evidence: tuple[HexDigest, ...] | None = None
 
 
-class Supplier(Record):
+class Supplier(Record, frozen=True):
     """Who supplies an input: the origin, and the key its log is verified with."""
 
     origin: Origin
     key: Vkey
 
 
-class Input(Record):
+class Input(Record, frozen=True):
     """One bought line: an amount of somebody's product."""
 
     id: Text
@@ -150,7 +150,7 @@ class Input(Record):
     bom_position: Text | None = None
 
 
-class Material(Record):
+class Material(Record, frozen=True):
     """Metal content and recycled shares, handed up for battery rules; kg per declared unit."""
 
     name: Text
@@ -162,7 +162,7 @@ class Material(Record):
     recycled_factor: Number | None = None
 
 
-class CarbonContent(Record):
+class CarbonContent(Record, frozen=True):
     """Kg of carbon in one declared unit."""
 
     fossil: Number

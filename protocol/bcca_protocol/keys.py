@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from bcca_protocol.errors import LimitError, MalformedError, SignatureError, UnusableError
 from bcca_protocol.limits import MAX_ORIGIN_BYTES
-from bcca_protocol.wire import b64, unb64
+from bcca_protocol.wire import b64, showable, unb64
 
 KEY_BYTES = 32
 KEY_ID_BYTES = 4
@@ -26,8 +26,7 @@ _Y8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
 # The y of the points of order 4, 1, 2 and (two of them) 8: C2SP/CCTV ed25519, README.
 _LOW_ORDER_Y = frozenset({0, 1, _P - 1, _Y8, _P - _Y8})
 
-# c2sp.org/signed-note: no Unicode space and no plus; nor what no note's text may hold.
-_NAME = re.compile(r"[^\s+\x00-\x1f\ud800-\udfff]+")
+_NAME = re.compile(r"[^\s+\ud800-\udfff]+")  # c2sp.org/signed-note: no Unicode space, no plus
 
 
 class Role(StrEnum):
@@ -167,8 +166,8 @@ class SeedSigner:
 
 def require_name(name: str) -> None:
     """Return if `name` may name a key, else raise MalformedError or LimitError."""
-    if not _NAME.fullmatch(name):
-        raise MalformedError(f"key name {name[:80]!r}: empty, or holds a space or a plus")
+    if not _NAME.fullmatch(name) or showable(name) != name:
+        raise MalformedError(f"key name {name[:80]!r}: empty, or holds a space, plus or control")
     if len(name.encode()) > MAX_ORIGIN_BYTES:
         raise LimitError(f"key name: {len(name.encode())} bytes, over {MAX_ORIGIN_BYTES}")
 

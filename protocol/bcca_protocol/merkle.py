@@ -38,9 +38,9 @@ class Tree:
         """How many leaves there are."""
         return len(self._levels[0])
 
-    def append(self, leaf_hash: bytes) -> None:
-        """Add one leaf at the end."""
-        self._levels[0].append(leaf_hash)
+    def append(self, leaf: bytes) -> None:
+        """Add a leaf hash at the end."""
+        self._levels[0].append(leaf)
 
     def subtree(self, level: int, index: int) -> bytes:
         """Return the hash of a perfect subtree, or raise ProofError where the tree has none."""

@@ -17,10 +17,11 @@ from bcca_protocol.keys import KEY_ID_BYTES, Algorithm, Signer, VerifierKey, req
 from bcca_protocol.limits import MAX_CHECKPOINT_BYTES, MAX_NOTE_SIGNATURES
 from bcca_protocol.wire import b64, unb64
 
+TIME_BYTES = 8  # a cosignature's time stands before its signature (c2sp.org/tlog-cosignature)
+
 _TEXT = re.compile(r"[^\x00-\x09\x0b-\x1f\ud800-\udfff]*\n")  # no control but the line feed
 _LINE = re.compile(r"— ([^ ]+) ([^ ]+)")
-_TIME_BYTES = 8
-_MAX_TIME = 2**63 - 1  # c2sp.org/tlog-cosignature
+_MAX_TIME = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,26 +132,24 @@ def verify_signature(signature: NoteSignature, text: str, key: VerifierKey) -> N
         raise SignatureError(f"not signed by {key.label}: the line names {named}")
     if key.algorithm is Algorithm.ED25519_COSIGNATURE:
         signed = cosigned_message(text, cosigned_at(signature))
-        key.verify(signature.blob[_TIME_BYTES:], signed)
+        key.verify(signature.blob[TIME_BYTES:], signed)
     else:
         key.verify(signature.blob, text.encode())
 
 
 def cosigned_message(text: str, at: int) -> bytes:
-    """Return what a cosigner of `text` signs at POSIX second `at` (c2sp.org/tlog-cosignature)."""
-    return f"cosignature/v1\ntime {at}\n{text}".encode()
+    """Return what a cosigner of `text` signs at POSIX second `at` (c2sp.org/tlog-cosignature).
 
-
-def cosignature_blob(at: int, signature: bytes) -> bytes:
-    """Return how a note carries a cosignature; raises UnusableError for a time it cannot."""
+    Raises UnusableError for a time that no cosignature can carry.
+    """
     if not 0 < at <= _MAX_TIME:
         raise UnusableError(f"cosignature: time {at} is not between 1 and {_MAX_TIME}")
-    return at.to_bytes(_TIME_BYTES) + signature
+    return f"cosignature/v1\ntime {at}\n{text}".encode()
 
 
 def cosigned_at(signature: NoteSignature) -> int:
     """Return the POSIX second that a cosignature's blob begins with, or raise SignatureError."""
-    at = int.from_bytes(signature.blob[:_TIME_BYTES])
+    at = int.from_bytes(signature.blob[:TIME_BYTES])
     if not 0 < at <= _MAX_TIME:
         raise SignatureError(f"cosignature of {signature.name}: time {at} is no time")
     return at

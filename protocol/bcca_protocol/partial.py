@@ -4,40 +4,15 @@ import decimal
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import NamedTuple
 
-from bcca_protocol import activity, footprint, period
+from bcca_protocol import footprint, own, period
 from bcca_protocol.errors import StatementError
-from bcca_protocol.footprint import INCLUDING_UPTAKE, UPTAKE, Cell, Footprint
-from bcca_protocol.inventory import Activity, Allocation, Input
+from bcca_protocol.footprint import Footprint
+from bcca_protocol.inventory import Activity, Input
+from bcca_protocol.own import Scale, Tally
 from bcca_protocol.period import Span
-from bcca_protocol.quantity import (
-    ONE,
-    ZERO,
-    arithmetic,
-    convert,
-    not_negative,
-    number,
-    plain,
-    positive,
-)
+from bcca_protocol.quantity import ONE, ZERO, arithmetic, not_negative, number, plain
 from bcca_protocol.statement import PartialFootprint
-
-_COUNTED = frozenset(INCLUDING_UPTAKE) - UPTAKE
-
-
-class Tally(NamedTuple):
-    """Sums of absolute own contributions, kg CO2e per declared unit: they add up through tiers."""
-
-    absolute: Decimal = ZERO
-    primary: Decimal = ZERO
-    primary_amount: Decimal = ZERO
-    primary_factor: Decimal = ZERO
-    excluded: Decimal = ZERO
-    covered: Decimal = ZERO
-    technological: Decimal = ZERO
-    geographical: Decimal = ZERO
-    temporal: Decimal = ZERO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,26 +67,19 @@ def reduce(statement: PartialFootprint, commitment: str) -> Part:
     Raises StatementError, LimitError or UnitError naming the line and the two things that differ.
     """
     with decimal.localcontext(arithmetic()):
-        mass_kg = number(statement.mass_kg) if statement.mass_kg is not None else None
-        return _reduce(statement, commitment, mass_kg)
+        return _reduce(statement, commitment)
 
 
-def _reduce(statement: PartialFootprint, commitment: str, mass_kg: Decimal | None) -> Part:
-    unit = statement.declared_unit.unit
-    declared = positive(statement.declared_unit.amount, "declaredUnit.amount")
-    output = convert(
-        positive(statement.output.amount, "output.amount"),
-        statement.output.unit,
-        unit,
-        mass_kg=mass_kg,
-    )
-    if mass_kg is not None and mass_kg <= 0:
-        raise StatementError(f"massKg: {mass_kg} is not above zero")
-    _distinct((line.id for line in (*statement.activities, *statement.inputs)), "line id")
-    share = _share(statement.allocation, statement.output.amount)
-    scale = _Scale(share, declared, output)
-    own, tally = _own_lines(statement, scale)
-    _compare("footprint", footprint.decode(statement.footprint), own)
+def _reduce(statement: PartialFootprint, commitment: str) -> Part:
+    mass_kg = own.mass_of(statement)
+    scale = Scale.of(statement, mass_kg)
+    _distinct([a.id for a in statement.activities] + [i.id for i in statement.inputs], "line id")
+    market, tally = own.add_up(statement, scale)
+    _compare("footprint", footprint.decode(statement.footprint), market)
+    location = None
+    if statement.location_footprint is not None:
+        location = own.add_up_by_location(statement, scale)
+        _compare("locationFootprint", footprint.decode(statement.location_footprint), location)
     claims = tuple(_claims(statement.activities))
     _distinct(claims, "electricity certificate")
     return Part(
@@ -125,94 +93,16 @@ def _reduce(statement: PartialFootprint, commitment: str, mass_kg: Decimal | Non
         period=period.span(statement.period, "period"),
         validity=period.validity(statement.period, statement.validity),
         sharing=statement.sharing,
-        unit=unit,
-        declared=declared,
-        output=output,
+        unit=statement.declared_unit.unit,
+        declared=scale.declared,
+        output=scale.output,
         mass_kg=mass_kg,
-        own=own,
-        own_by_location=_by_location(statement, scale),
+        own=market,
+        own_by_location=location,
         tally=tally,
-        bought=tuple(_bought(line, share) for line in statement.inputs),
+        bought=tuple(_bought(line, scale.share) for line in statement.inputs),
         claims=claims,
     )
-
-
-class _Scale(NamedTuple):
-    """How a line's result becomes kg CO2e per declared unit."""
-
-    share: Decimal
-    declared: Decimal
-    output: Decimal
-
-    def apply(self, value: Decimal) -> Decimal:
-        """Return `value` x declared unit / output, each operation rounded (SPEC 3.4)."""
-        if self.declared == self.output == 1:
-            return value
-        return value * self.declared / self.output
-
-
-def _own_lines(statement: PartialFootprint, scale: _Scale) -> tuple[dict[Cell, Decimal], Tally]:
-    sums: dict[Cell, Decimal] = {}
-    lines: list[tuple[Activity, Decimal]] = []
-    for line in statement.activities:
-        activity.check(line, statement.method.gwp)
-        if line.joint and statement.allocation is None:
-            raise StatementError(f"line {line.id}: joint, where the statement has no allocation")
-        counted = ZERO
-        for cell, value in activity.kg_by_cell(line, line.factor, scale.share):
-            sums[cell] = sums.get(cell, ZERO) + value
-            if cell.component in _COUNTED:
-                counted += value
-        lines.append((line, abs(counted)))
-    own = {cell: scale.apply(value) for cell, value in sums.items()}
-    excluded = (number(e.estimate) for e in statement.exclusions or () if e.estimate)
-    return own, _tally(lines, scale, sum(excluded, ZERO))
-
-
-def _tally(lines: list[tuple[Activity, Decimal]], scale: _Scale, excluded: Decimal) -> Tally:
-    absolute = primary = amounts = factors = ZERO
-    covered = technological = geographical = temporal = ZERO
-    for line, kg in lines:
-        absolute += kg
-        if line.amount_kind == "measured":
-            amounts += kg
-        if line.factor.kind == "supplierSpecific":
-            factors += kg
-            primary += kg if line.amount_kind == "measured" else ZERO
-        if line.quality is not None:
-            scores = activity.scores(line.quality, line.id)
-            covered += kg
-            technological += kg * scores[0]
-            geographical += kg * scores[1]
-            temporal += kg * scores[2]
-    sums = (absolute, primary, amounts, factors)
-    quality = (covered, technological, geographical, temporal)
-    return Tally(*map(scale.apply, sums), excluded, *map(scale.apply, quality))
-
-
-def _by_location(statement: PartialFootprint, scale: _Scale) -> Footprint | None:
-    if statement.location_footprint is None:
-        return None
-    sums: dict[Cell, Decimal] = {}
-    for line in statement.activities:
-        factor = activity.location_factor(line)
-        for cell, value in activity.kg_by_cell(line, factor, scale.share):
-            sums[cell] = sums.get(cell, ZERO) + value
-    located = {cell: scale.apply(value) for cell, value in sums.items()}
-    _compare("locationFootprint", footprint.decode(statement.location_footprint), located)
-    return located
-
-
-def _share(allocation: Allocation | None, output: str) -> Decimal:
-    """Return own output x weight over the sum of all; 1 without allocation (SPEC 7.3)."""
-    if allocation is None:
-        return ONE
-    own = number(output) * positive(allocation.weight, "allocation.weight")
-    whole = own
-    for other in allocation.co_products:
-        weight = not_negative(other.weight, f"allocation of {other.name}: weight")
-        whole += not_negative(other.amount, f"allocation of {other.name}: amount") * weight
-    return own / whole
 
 
 def _bought(line: Input, share: Decimal) -> Bought:

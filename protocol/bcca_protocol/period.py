@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from bcca_protocol.errors import StatementError
+from bcca_protocol.inventory import Interval
 from bcca_protocol.limits import MAX_VALIDITY_YEARS
-from bcca_protocol.statement import Interval
 
 
 class Span(NamedTuple):

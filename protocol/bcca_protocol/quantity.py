@@ -160,7 +160,9 @@ def unit_named(alias: str) -> Unit:
     try:
         return ALIASES[alias]
     except KeyError:
-        raise UnitError(f"unit {alias!r} is not in the table: use one of {sorted(SCALES)}") from None
+        raise UnitError(
+            f"unit {alias!r} is not in the table: use one of {sorted(SCALES)}"
+        ) from None
 
 
 def convert(amount: Decimal, unit: str, wanted: str, *, mass_kg: Decimal | None = None) -> Decimal:

@@ -8,21 +8,21 @@ from bcca_protocol.inventory import Factor
 from bcca_protocol.wire import HexDigest, Number, Origin, Record, Text
 
 
-class Substitute(Record):
+class Substitute(Record, frozen=True):
     """A value that stands in for a missing statement."""
 
     factor: Factor
     reason: Text
 
 
-class Gap(Record):
+class Gap(Record, frozen=True):
     """A missing value: no number, never zero; `bound` in kg CO2e per declared unit if known."""
 
     reason: Text
     bound: Number | None = None
 
 
-class Resolved(Record):
+class Resolved(Record, frozen=True):
     """What an input was resolved to: exactly one of the three."""
 
     commitment: HexDigest | None = None
@@ -30,7 +30,7 @@ class Resolved(Record):
     gap: Gap | None = None
 
 
-class Edge(Record):
+class Edge(Record, frozen=True):
     """One input of the roll-up, its amount scaled to the declared unit."""
 
     consumer: HexDigest
@@ -39,7 +39,7 @@ class Edge(Record):
     resolved: Resolved
 
 
-class ReadLog(Record):
+class ReadLog(Record, frozen=True):
     """A tree that was read for a roll-up."""
 
     origin: Origin
@@ -47,7 +47,7 @@ class ReadLog(Record):
     root: Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=\Z")]
 
 
-class QualitySums(Record):
+class QualitySums(Record, frozen=True):
     """Contribution-weighted data quality, kg CO2e x 1..5, and the kg CO2e it covers."""
 
     covered: Number
@@ -56,7 +56,7 @@ class QualitySums(Record):
     temporal: Number
 
 
-class Weights(Record):
+class Weights(Record, frozen=True):
     """Sums of absolute contributions in kg CO2e: they add up through tiers (SPEC 8.6)."""
 
     absolute: Number
@@ -72,7 +72,7 @@ class Weights(Record):
     quality: QualitySums
 
 
-class Sensitivity(Record):
+class Sensitivity(Record, frozen=True):
     """How much of the result moves with one dataset, kg CO2e."""
 
     dataset: Text
@@ -80,14 +80,14 @@ class Sensitivity(Record):
     kg: Number
 
 
-class Uncertainty(Record):
+class Uncertainty(Record, frozen=True):
     """Log-normal spread of the result."""
 
     gsd: Number
     datasets: tuple[Sensitivity, ...]
 
 
-class Battery(Record):
+class Battery(Record, frozen=True):
     """The battery a roll-up speaks of; kWh gross, rated and usable stay apart."""
 
     model: Text
@@ -103,7 +103,7 @@ class Battery(Record):
     evidence: tuple[HexDigest, ...] | None = None
 
 
-class Rules(Record):
+class Rules(Record, frozen=True):
     """The rule set a roll-up followed."""
 
     name: Text

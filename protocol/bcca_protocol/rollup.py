@@ -46,7 +46,7 @@ class Opinion:
 
 
 def reduce(statement: FootprintRollUp, commitment: str) -> RollUp:
-    """Return what `statement` says; raises StatementError where it contradicts itself (SPEC 8.1)."""
+    """Return what `statement` says; StatementError where it contradicts itself (SPEC 8.1)."""
     with decimal.localcontext(arithmetic()):
         positive(statement.declared_unit.amount, "declaredUnit.amount")
         written = footprint.decode(statement.footprint)
@@ -59,7 +59,9 @@ def reduce(statement: FootprintRollUp, commitment: str) -> RollUp:
         if statement.battery is not None:
             _check_battery(statement.battery, footprint.total(written))
         if (statement.manifest is None) == (statement.manifest_digest is None):
-            raise StatementError("manifest: exactly one of manifest and manifestDigest belongs here")
+            raise StatementError(
+                "manifest: exactly one of manifest and manifestDigest belongs here"
+            )
         _check_edges(statement.manifest or (), incomplete=statement.incomplete)
         return RollUp(
             commitment=commitment,
@@ -73,7 +75,7 @@ def reduce(statement: FootprintRollUp, commitment: str) -> RollUp:
 
 
 def reduce_opinion(statement: OpinionPredicate, commitment: str) -> Opinion:
-    """Return what an opinion says; raises StatementError where it contradicts itself (SPEC 8.4)."""
+    """Return what an opinion says; StatementError where it contradicts itself (SPEC 8.4)."""
     percent = not_negative(statement.materiality_percent, "materialityPercent")
     if percent > HUNDRED:
         raise StatementError(f"materialityPercent: {percent} is above 100")

@@ -4,7 +4,7 @@ Fields for later work stand here already: a new field means a new predicate vers
 """
 
 import hashlib
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -24,7 +24,7 @@ from bcca_protocol.limits import MAX_STATEMENT_BYTES
 from bcca_protocol.results import Battery, Edge, ReadLog, Rules, Uncertainty, Weights
 from bcca_protocol.wire import HexDigest, Number, Origin, Record, Text, Time, Urn
 
-IN_TOTO = "https://in-toto.io/Statement/v1"
+IN_TOTO: Final = "https://in-toto.io/Statement/v1"
 PARTIAL_FOOTPRINT = "urn:bcca:partial-footprint:v1"
 FOOTPRINT = "urn:bcca:footprint:v1"
 OPINION = "urn:bcca:opinion:v1"
@@ -36,14 +36,14 @@ Sharing = Literal["public", "downstream", "direct"]
 Accounting = Literal["market", "location"]
 
 
-class Classification(Record):
+class Classification(Record, frozen=True):
     """What a product is in somebody's catalogue, such as a CN or UNSPSC code."""
 
     scheme: Text
     code: Text
 
 
-class Product(Record):
+class Product(Record, frozen=True):
     """A product by its URN; the URN is never derived from the name."""
 
     id: Urn
@@ -51,7 +51,7 @@ class Product(Record):
     classifications: tuple[Classification, ...] | None = None
 
 
-class Site(Record):
+class Site(Record, frozen=True):
     """One plant of the issuer."""
 
     id: Text
@@ -60,14 +60,14 @@ class Site(Record):
     subdivision: Subdivision | None = None
 
 
-class Producer(Record):
+class Producer(Record, frozen=True):
     """The organisation that makes the product."""
 
     name: Text
     ids: tuple[Urn, ...] | None = None
 
 
-class Method(Record):
+class Method(Record, frozen=True):
     """How the footprint was made."""
 
     standards: tuple[Text, ...]
@@ -80,7 +80,7 @@ class Method(Record):
     boundary: Text | None = None
 
 
-class Predicate(Record):
+class Predicate(Record, frozen=True):
     """The fields common to every predicate."""
 
     issuer: Origin
@@ -96,7 +96,7 @@ class Predicate(Record):
     follows: HexDigest | None = None
 
 
-class PartialFootprint(Predicate, kw_only=True):
+class PartialFootprint(Predicate, kw_only=True, frozen=True):
     """What one site itself adds to a product, and what it buys for it."""
 
     declared_unit: Amount
@@ -113,7 +113,7 @@ class PartialFootprint(Predicate, kw_only=True):
     location_footprint: Stages | None = None
 
 
-class FootprintRollUp(Predicate, kw_only=True):
+class FootprintRollUp(Predicate, kw_only=True, frozen=True):
     """A product's footprint with everything upstream."""
 
     declared_unit: Amount
@@ -135,7 +135,7 @@ class FootprintRollUp(Predicate, kw_only=True):
     manifest_digest: HexDigest | None = None
 
 
-class Finding(Record):
+class Finding(Record, frozen=True):
     """One remark of an auditor."""
 
     id: Text
@@ -143,14 +143,14 @@ class Finding(Record):
     status: Text
 
 
-class Independence(Record):
+class Independence(Record, frozen=True):
     """Why the auditor has no stake."""
 
     statement: Text
     affiliations: tuple[Text, ...]
 
 
-class Opinion(Predicate, kw_only=True):
+class Opinion(Predicate, kw_only=True, frozen=True):
     """What a third party concludes about exact statements."""
 
     about: tuple[HexDigest, ...]
@@ -167,20 +167,20 @@ class Opinion(Predicate, kw_only=True):
     sampling: Text | None = None
 
 
-class Digest(Record):
+class Digest(Record, frozen=True):
     """A digest by algorithm."""
 
     sha256: HexDigest
 
 
-class Subject(Record):
+class Subject(Record, frozen=True):
     """What a statement speaks of: the product's URN and its SHA-256."""
 
     digest: Digest
     name: Urn
 
 
-class PartialStatement(Record, tag_field="predicateType", tag=PARTIAL_FOOTPRINT):
+class PartialStatement(Record, tag_field="predicateType", tag=PARTIAL_FOOTPRINT, frozen=True):
     """An in-toto statement with a partial footprint."""
 
     type: Literal["https://in-toto.io/Statement/v1"] = msgspec.field(name="_type")
@@ -188,7 +188,7 @@ class PartialStatement(Record, tag_field="predicateType", tag=PARTIAL_FOOTPRINT)
     predicate: PartialFootprint
 
 
-class RollUpStatement(Record, tag_field="predicateType", tag=FOOTPRINT):
+class RollUpStatement(Record, tag_field="predicateType", tag=FOOTPRINT, frozen=True):
     """An in-toto statement with a roll-up."""
 
     type: Literal["https://in-toto.io/Statement/v1"] = msgspec.field(name="_type")
@@ -196,7 +196,7 @@ class RollUpStatement(Record, tag_field="predicateType", tag=FOOTPRINT):
     predicate: FootprintRollUp
 
 
-class OpinionStatement(Record, tag_field="predicateType", tag=OPINION):
+class OpinionStatement(Record, tag_field="predicateType", tag=OPINION, frozen=True):
     """An in-toto statement with an auditor's opinion."""
 
     type: Literal["https://in-toto.io/Statement/v1"] = msgspec.field(name="_type")
@@ -207,6 +207,20 @@ class OpinionStatement(Record, tag_field="predicateType", tag=OPINION):
 Statement = PartialStatement | RollUpStatement | OpinionStatement
 
 _DECODER: msgspec.json.Decoder[Statement] = msgspec.json.Decoder(Statement)
+
+
+def of(predicate: PartialFootprint | FootprintRollUp | Opinion) -> Statement:
+    """Return the in-toto statement around `predicate`: its subject is its product."""
+    product = predicate.product.id
+    digest = Digest(sha256=hashlib.sha256(product.encode()).hexdigest())
+    subject = (Subject(digest=digest, name=product),)
+    match predicate:
+        case PartialFootprint():
+            return PartialStatement(type=IN_TOTO, subject=subject, predicate=predicate)
+        case FootprintRollUp():
+            return RollUpStatement(type=IN_TOTO, subject=subject, predicate=predicate)
+        case Opinion():
+            return OpinionStatement(type=IN_TOTO, subject=subject, predicate=predicate)
 
 
 def decode(payload: bytes) -> Statement:

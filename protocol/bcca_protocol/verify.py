@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final, Generic, TypeAlias, TypeVar, final
 
 from bcca_protocol import merkle, partial, rollup, statement
-from bcca_protocol.entry import Status, StatementEntry, parse_entry, status_handle
+from bcca_protocol.entry import StatementEntry, Status, status_handle
 from bcca_protocol.envelope import Envelope, EnvelopeSignature, pae
 from bcca_protocol.errors import (
     AuthorshipError,
@@ -22,7 +22,7 @@ from bcca_protocol.errors import (
     StatementError,
 )
 from bcca_protocol.history import History
-from bcca_protocol.keys import Role, VerifierKey
+from bcca_protocol.keys import Role
 from bcca_protocol.partial import Part
 from bcca_protocol.policy import VerifiedCheckpoint
 from bcca_protocol.proof import TlogProof

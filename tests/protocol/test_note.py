@@ -78,6 +78,16 @@ def test_a_line_of_which_only_name_or_only_id_is_known_is_ignored(signed: Note) 
         verify_note(Note(text=TEXT, signatures=(name_only, id_only)), [ALICE.key])
 
 
+def test_two_known_keys_with_one_name_and_id_are_refused(signed: Note) -> None:
+    twins = [
+        VerifierKey(name="alice.example", algorithm=Algorithm.ED25519, public=found.to_bytes(32))
+        for found in (7391, 33340)  # the first two that share an id
+    ]
+
+    with pytest.raises(UnusableError, match=r"both called alice\.example\+44bcb22b"):
+        verify_note(signed, twins)
+
+
 def test_a_signature_moved_to_another_text_is_refused(signed: Note) -> None:
     moved = Note(text="another text\n", signatures=signed.signatures)
 

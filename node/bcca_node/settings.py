@@ -1,0 +1,107 @@
+"""Where one node listens, where its data lives and who it is: one frozen object."""
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from bcca_protocol.errors import UnusableError
+from bcca_protocol.limits import MAX_ORIGIN_BYTES
+from bcca_protocol.wire import ORIGIN, showable
+
+FILE = "settings.toml"
+PREFIX = "BCCA_"
+MAX_PORT = 65_535  # 16 bits of TCP
+
+_ORIGIN = re.compile(ORIGIN)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything a node is told from outside; `database` is a URL of SQLAlchemy, or empty."""
+
+    data: Path
+    origin: str
+    name: str
+    url: str = "http://127.0.0.1:8000"
+    host: str = "127.0.0.1"
+    port: int = 8000
+    database: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what no node can run with."""
+        if not _ORIGIN.match(self.origin) or len(self.origin) > MAX_ORIGIN_BYTES:
+            raise UnusableError(
+                f"origin {showable(self.origin[:80])!r}: write a host, and a path if you like, "
+                "such as cathode.example/bcca"
+            )
+        if not self.name or showable(self.name) != self.name:
+            raise UnusableError(f"name {showable(self.name[:80])!r}: write one line of plain text")
+        _require_base_url(self.url)
+        if not 0 <= self.port <= MAX_PORT:
+            raise UnusableError(f"port {self.port}: not between 0 and {MAX_PORT}")
+
+    @property
+    def database_url(self) -> str:
+        """Where the database is: unless told otherwise, a file in the data folder."""
+        return self.database or f"sqlite:///{self.data / 'node.db'}"
+
+    @classmethod
+    def load(
+        cls, data: Path, environment: Mapping[str, str] = os.environ, **overrides: str | int
+    ) -> "Settings":
+        """Return what `data`/settings.toml says, over it BCCA_*, over both `overrides`.
+
+        Raises UnusableError for a missing file, an unknown setting or a value that does not fit.
+        """
+        path = data / FILE
+        given = {**_read(path), **_from(environment), **overrides, "data": data}
+        try:
+            return msgspec.convert(given, cls, strict=False)
+        except msgspec.ValidationError as error:
+            raise UnusableError(f"{path}: {showable(str(error))}") from error
+
+    def save(self) -> None:
+        """Write `data`/settings.toml; raises UnusableError where there is one."""
+        path = self.data / FILE
+        told = {name: getattr(self, name) for name in self.__struct_fields__ if name != "data"}
+        # What JSON writes for a line of text or a number is TOML too.
+        lines = [
+            f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in told.items()
+        ]
+        try:
+            content = "".join(lines).encode()
+            self.data.mkdir(parents=True, exist_ok=True)
+            with path.open("xb") as file:
+                file.write(content)
+        except (OSError, ValueError) as error:
+            raise UnusableError(f"{path}: cannot be written: {error}") from error
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UnusableError(f"{path} is not there: run `bcca init` first") from error
+    except (OSError, ValueError) as error:
+        raise UnusableError(f"{path}: cannot be read: {showable(str(error))}") from error
+
+
+def _from(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings among the variables; other programs of ours have variables too."""
+    names = (name for name in Settings.__struct_fields__ if name != "data")
+    pairs = ((name, environment.get(PREFIX + name.upper())) for name in names)
+    return {name: value for name, value in pairs if value is not None}
+
+
+def _require_base_url(url: str) -> None:
+    parts = urlsplit(url)
+    plain = parts.scheme in ("http", "https") and parts.hostname and showable(url) == url
+    if not plain or parts.query or parts.fragment or url.endswith("/"):
+        raise UnusableError(
+            f"url {showable(url[:200])!r}: write http:// or https://, a host, no slash at the end"
+        )

@@ -1,0 +1,134 @@
+"""This node's own statements at rest, and the drafts that will become some."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+from sqlmodel import Session, col, delete, insert, or_, select, update
+
+from bcca_node.storage.tables import DraftRow, StatementRow
+
+PAGE = 256  # rows held in memory at a time: with statements of 17 kB, about 4 MB
+MAX_VARIABLES = 500  # in one query; SQLite's own limit was 999 for long
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnStatement:
+    """A statement of this node; `ended` is the first entry that revoked or corrected it."""
+
+    commitment: str
+    index: int
+    kind: str
+    product: str
+    site: str | None
+    batch: str | None
+    period_start: str
+    period_end: str
+    sharing: str
+    envelope: bytes
+    ended: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A predicate that waits to be published, as JSON."""
+
+    id: str
+    product: str
+    kind: str
+    predicate: bytes
+
+
+def add(session: Session, statements: Sequence[OwnStatement]) -> None:
+    """Keep statements that were entered in the log in this session."""
+    if statements:
+        session.exec(insert(StatementRow), params=[asdict(each) for each in statements])
+
+
+def get(session: Session, commitment: str) -> OwnStatement | None:
+    """Return the statement of that commitment."""
+    row = session.get(StatementRow, commitment)
+    return None if row is None else _own(row)
+
+
+def find(session: Session, commitments: Sequence[str]) -> list[OwnStatement]:
+    """Return those of `commitments` that are here, in no order."""
+    return [
+        _own(row)
+        for few in _parts(commitments)
+        for row in session.exec(select(StatementRow).where(col(StatementRow.commitment).in_(few)))
+    ]
+
+
+def current(session: Session, products: Sequence[str], size: int) -> list[OwnStatement]:
+    """Return what nobody revoked or corrected among the first `size` entries, by index."""
+    return [
+        _own(row)
+        for few in _parts(products)
+        for row in session.exec(
+            select(StatementRow)
+            .where(
+                col(StatementRow.product).in_(few),
+                col(StatementRow.index) < size,
+                or_(col(StatementRow.ended).is_(None), col(StatementRow.ended) >= size),
+            )
+            .order_by(col(StatementRow.index))
+        )
+    ]
+
+
+def page(session: Session, start: int, end: int) -> list[OwnStatement]:
+    """Return the first PAGE statements entered from index `start` to before `end`, by index."""
+    index = col(StatementRow.index)
+    chosen = select(StatementRow).where(index >= start, index < end).order_by(index).limit(PAGE)
+    return [_own(row) for row in session.exec(chosen)]
+
+
+def end(session: Session, commitment: str, index: int) -> None:
+    """Note that entry `index` revoked or corrected a statement; the first such entry counts."""
+    session.exec(
+        update(StatementRow)
+        .where(col(StatementRow.commitment) == commitment, col(StatementRow.ended).is_(None))
+        .values(ended=index)
+    )
+
+
+def put_drafts(session: Session, drafts: Sequence[Draft]) -> None:
+    """Keep drafts; one with the id of another replaces it."""
+    for draft in drafts:
+        session.merge(DraftRow(**asdict(draft)))
+
+
+def drafts(session: Session) -> list[Draft]:
+    """Return every draft, by product and id."""
+    chosen = select(DraftRow).order_by(col(DraftRow.product), col(DraftRow.id))
+    return [
+        Draft(id=row.id, product=row.product, kind=row.kind, predicate=row.predicate)
+        for row in session.exec(chosen)
+    ]
+
+
+def drop_drafts(session: Session, ids: Sequence[str]) -> None:
+    """Forget drafts."""
+    for few in _parts(ids):
+        session.exec(delete(DraftRow).where(col(DraftRow.id).in_(few)))
+
+
+def _parts(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(values), MAX_VARIABLES):
+        yield values[start : start + MAX_VARIABLES]
+
+
+def _own(row: StatementRow) -> OwnStatement:
+    return OwnStatement(
+        commitment=row.commitment,
+        index=row.index,
+        kind=row.kind,
+        product=row.product,
+        site=row.site,
+        batch=row.batch,
+        period_start=row.period_start,
+        period_end=row.period_end,
+        sharing=row.sharing,
+        envelope=row.envelope,
+        ended=row.ended,
+    )

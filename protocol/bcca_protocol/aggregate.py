@@ -1,0 +1,115 @@
+"""Verified facts added up along the bill of materials, exact (SPEC 9).
+
+own(p)  = what p's statement says per declared unit
+unit(p) = own(p) + (sum over inputs of amount / yield [x share] x unit(input) / declared(input))
+          x declared(p) / output(p)
+"""
+
+import decimal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from bcca_protocol import loops
+from bcca_protocol.columns import Table, Vector, Way
+from bcca_protocol.components import components
+from bcca_protocol.footprint import Footprint
+from bcca_protocol.graph import Graph
+from bcca_protocol.quantity import ONE, ZERO, arithmetic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """Kg CO2e per declared unit of every part reached, everything upstream included.
+
+    `incomplete` has the parts with an input, however far upstream, that nothing feeds.
+    """
+
+    graph: Graph
+    table: Table
+    order: tuple[tuple[int, ...], ...]
+    vectors: Mapping[int, Vector]
+    incomplete: frozenset[int]
+
+    def footprint(self, part: int, way: Way = "market") -> Footprint:
+        """Return the cumulative footprint of one declared unit of `part`."""
+        return self.table.footprint(self.vectors[part], way)
+
+    def tally(self, part: int) -> Mapping[str, Decimal]:
+        """Return the sums of absolute contributions of one declared unit of `part`."""
+        return self.table.tally(self.vectors[part])
+
+
+def aggregate(graph: Graph, roots: Iterable[int] | None = None) -> Totals:
+    """Return the totals of `roots` and everything upstream of them; of all parts by default.
+
+    Raises UnproductiveError naming the products of a loop that consumes more than it makes.
+    """
+    wanted = range(len(graph.parts)) if roots is None else tuple(roots)
+    order = tuple(components(graph, wanted))
+    reached = [part for component in order for part in component]
+    table = Table(
+        (graph.parts[i] for i in reached),
+        {term.stages for i in reached for term in graph.terms[i]} - {"keep"},
+    )
+    with decimal.localcontext(arithmetic()):
+        vectors = _vectors(graph, order, table)
+    return Totals(
+        graph=graph,
+        table=table,
+        order=order,
+        vectors=vectors,
+        incomplete=_incomplete(graph, order),
+    )
+
+
+def _vectors(graph: Graph, order: Sequence[Sequence[int]], table: Table) -> dict[int, Vector]:
+    """Compute components in order, each from its suppliers' values per one unit."""
+    vectors: dict[int, Vector] = {}
+    values: dict[tuple[int, str], Vector] = {}
+    for component in order:
+        if loops.is_loop(graph, component):
+            vectors |= loops.solve_values(graph, component, table, vectors)
+        else:
+            vectors[component[0]] = _vector(graph, component[0], table, values)
+        for part in component:
+            values[part, "keep"] = _per_unit(vectors[part], graph.parts[part].declared)
+    return vectors
+
+
+def _vector(
+    graph: Graph, index: int, table: Table, values: dict[tuple[int, str], Vector]
+) -> Vector:
+    """Return own and bought kg CO2e of one declared unit (SPEC 9.3), lines in written order."""
+    part = graph.parts[index]
+    own = table.own(part, introduced=graph.sources[index].introduced)
+    if not graph.terms[index]:
+        return own
+    bought = [ZERO] * len(own)
+    for _, supplier, amount, share, stages in graph.terms[index]:
+        value = values.get((supplier, stages))
+        if value is None:
+            value = values[supplier, stages] = table.restaged(values[supplier, "keep"], stages)
+        if share == ONE:
+            bought = [kg + amount * v for kg, v in zip(bought, value, strict=True)]
+        else:
+            bought = [kg + amount * v * share for kg, v in zip(bought, value, strict=True)]
+    declared, output = part.declared, part.output
+    if declared == output == ONE:
+        return [kg + more for kg, more in zip(own, bought, strict=True)]
+    return [kg + more * declared / output for kg, more in zip(own, bought, strict=True)]
+
+
+def _per_unit(vector: Vector, declared: Decimal) -> Vector:
+    return vector if declared == ONE else [kg / declared for kg in vector]
+
+
+def _incomplete(graph: Graph, order: Iterable[Sequence[int]]) -> frozenset[int]:
+    found: set[int] = set()
+    for component in order:
+        if any(
+            graph.missing[part] or any(term.supplier in found for term in graph.terms[part])
+            for part in component
+        ):
+            found.update(component)
+    return frozenset(found)

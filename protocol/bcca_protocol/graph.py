@@ -1,0 +1,145 @@
+"""Which statement feeds which input, and in which order products are computed (SPEC 9.1, 9.2)."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import NamedTuple
+
+from bcca_protocol.errors import StatementError, UnitError
+from bcca_protocol.partial import Bought, Part
+from bcca_protocol.period import Span
+from bcca_protocol.quantity import ONE, convert
+from bcca_protocol.verify import Verified
+
+
+class Missing(NamedTuple):
+    """An input that nothing feeds: no number, never zero."""
+
+    reason: str
+
+
+Choice = Verified[Part] | Missing
+Chooser = Callable[[Part, Bought], Choice]
+
+
+class Term(NamedTuple):
+    """One input line that is fed: `amount` in units of the supplier's product, yield included."""
+
+    line: int
+    supplier: int
+    amount: Decimal
+    share: Decimal
+    stages: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """Parts in the order of (issuer, product, site, commitment), and what feeds them.
+
+    `terms[i]` are the fed inputs of part i in written order, `missing[i]` the others by line.
+    """
+
+    parts: tuple[Part, ...]
+    sources: tuple[Verified[Part], ...]
+    terms: tuple[tuple[Term, ...], ...]
+    missing: tuple[Mapping[str, str], ...]
+    index: Mapping[str, int]
+
+
+def connect(verified: Iterable[Verified[Part]], choose: Chooser) -> Graph:
+    """Return the graph in which `choose` says what feeds each input of amount above zero.
+
+    Raises StatementError naming both sides where a unit does not fit (SPEC 9.1).
+    """
+    unique = {each.fact.commitment: each for each in verified}
+    sources = tuple(sorted(unique.values(), key=lambda each: order_of(each.fact)))
+    parts = tuple(each.fact for each in sources)
+    index = {part.commitment: i for i, part in enumerate(parts)}
+    terms: list[tuple[Term, ...]] = []
+    missing: list[dict[str, str]] = []
+    for part in parts:
+        fed, unfed = [], {}
+        for line, bought in enumerate(part.bought):
+            choice = choose(part, bought)
+            if not isinstance(choice, Missing):
+                fed.append(_term(line, part, bought, choice.fact, index))
+            elif bought.amount:  # an input of amount 0 is never a gap
+                unfed[bought.line] = choice.reason
+        terms.append(tuple(fed))
+        missing.append(unfed)
+    return Graph(
+        parts=parts, sources=sources, terms=tuple(terms), missing=tuple(missing), index=index
+    )
+
+
+def order_of(part: Part) -> tuple[str, str, str, str]:
+    """Return the key that orders parts wherever order matters (SPEC 9.2)."""
+    return part.issuer, part.product, part.site or "", part.commitment
+
+
+def chooser(verified: Iterable[Verified[Part]], period: Span) -> Chooser:
+    """Return the rule of SPEC 9.1: the pin, else the greatest overlap, else the latest earlier.
+
+    `period` stands in where an input does not say when it was acquired.
+    """
+    offers: dict[tuple[str, str], list[Verified[Part]]] = {}
+    for each in verified:
+        offers.setdefault((each.fact.issuer, each.fact.product), []).append(each)
+    made: dict[tuple[str, str, str | None, str | None, Span], Choice] = {}
+
+    def choose(consumer: Part, bought: Bought) -> Choice:
+        span = bought.acquired or period
+        asked = (bought.origin, bought.product, bought.site, bought.pinned, span)
+        if asked not in made:
+            made[asked] = _choose(bought, offers.get(asked[:2], ()), span)
+        return made[asked]
+
+    return choose
+
+
+def _choose(bought: Bought, offers: Sequence[Verified[Part]], span: Span) -> Choice:
+    what = f"{bought.product} of {bought.origin}"
+    fits = [each for each in offers if bought.site in (None, each.fact.site)]
+    if bought.pinned is not None:
+        fits = [each for each in fits if each.fact.commitment == bought.pinned]
+    if not fits:
+        pinned = f" with commitment {bought.pinned}" if bought.pinned else ""
+        return Missing(f"no statement for {what}{pinned}")
+    current = [each for each in fits if each.is_current]
+    if not current:
+        return Missing(f"every statement for {what} was revoked or corrected")
+    valid = [each for each in current if each.fact.validity.end > span.start]
+    if not valid:
+        return Missing(f"every statement for {what} expired before {span.start}")
+    overlapping = [each for each in valid if each.fact.period.overlap_with(span)]
+    if overlapping:
+        return _only(overlapping, lambda part: part.period.overlap_with(span))
+    earlier = [each for each in valid if each.fact.period.end <= span.start]
+    if not earlier:
+        return Missing(f"every statement for {what} is about a time after {span.end}")
+    return _only(earlier, lambda part: part.period.end)
+
+
+def _only(offers: Sequence[Verified[Part]], measure: Callable[[Part], int | str]) -> Verified[Part]:
+    """Return the one that measures most; raises StatementError showing both of two."""
+    best = max((measure(each.fact) for each in offers), key=lambda m: (str(type(m)), m))
+    first, *others = [each for each in offers if measure(each.fact) == best]
+    if others:
+        raise StatementError(
+            f"two current statements of {first.fact.issuer} for {first.fact.product} in one "
+            f"period: {first.fact.commitment} and {others[0].fact.commitment}"
+        )
+    return first
+
+
+def _term(line: int, part: Part, bought: Bought, supplier: Part, index: Mapping[str, int]) -> Term:
+    try:
+        amount = convert(bought.amount, bought.unit, supplier.unit, mass_kg=supplier.mass_kg)
+    except UnitError as error:
+        raise StatementError(
+            f"line {bought.line} of {part.product} ({part.issuer}) buys {supplier.product} of "
+            f"{supplier.issuer}: {error}"
+        ) from error
+    if bought.yield_ != ONE:
+        amount = amount / bought.yield_
+    return Term(line, index[supplier.commitment], amount, bought.share, bought.stages)
