@@ -65,6 +65,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         except msgspec.ValidationError as error:
             raise UnusableError(f"{path}: {showable(str(error))}") from error
 
+    def require_none(self) -> None:
+        """Return if `data` has no settings yet, else raise UnusableError."""
+        if (self.data / FILE).exists():
+            raise UnusableError(f"{self.data / FILE} is there already: here lives another node")
+
     def save(self) -> None:
         """Write `data`/settings.toml; raises UnusableError where there is one."""
         path = self.data / FILE

@@ -155,7 +155,7 @@ def read(lines: Iterable[bytes]) -> Bundle:
 def verify_seal(bundle: Bundle, maker: History) -> None:
     """Return if the maker sealed the bundle with a statement key still valid, else raise.
 
-    Raises AuthorshipError for a key that is not valid at the end of the maker's log, SignatureError.
+    Raises AuthorshipError for a key not valid at the end of the maker's log, SignatureError.
     """
     key = maker.key_at(int(bundle.end.key), maker.size, Role.STATEMENT)
     signature = wire.unb64(bundle.end.signature, "bundle: signature")

@@ -1,13 +1,14 @@
 """A footprint: kg CO2e by life-cycle stage and component, exact (SPEC 4.5)."""
 
-from collections.abc import Iterable, Mapping
+import decimal
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, NamedTuple, get_args
 
 import msgspec
 
 from bcca_protocol.errors import StatementError
-from bcca_protocol.quantity import ZERO, number, plain
+from bcca_protocol.quantity import ZERO, arithmetic, number, plain
 from bcca_protocol.wire import Number, Record
 
 Stage = Literal["rawMaterial", "production", "distribution", "use", "endOfLife"]
@@ -110,22 +111,27 @@ def encode(footprint: Footprint) -> Stages:
 
 
 def total(footprint: Footprint, components: Iterable[Component] = EXCLUDING_UPTAKE) -> Decimal:
-    """Return kg CO2e over all stages, by default excluding biogenic uptake, in a fixed order."""
-    wanted = tuple(components)
-    cells = (footprint.get(Cell(s, c), ZERO) for s in STAGES for c in wanted)
-    return sum(cells, ZERO)
+    """Return kg CO2e over all stages, by default excluding biogenic uptake."""
+    return _sum(footprint, STAGES, tuple(components))
 
 
 def by_component(footprint: Footprint) -> dict[Component, Decimal]:
     """Return kg CO2e of each component over all stages."""
-    return {c: sum((footprint.get(Cell(s, c), ZERO) for s in STAGES), ZERO) for c in COMPONENTS}
+    return {component: _sum(footprint, STAGES, (component,)) for component in COMPONENTS}
 
 
 def by_stage(footprint: Footprint) -> dict[Stage, Decimal]:
     """Return kg CO2e of each stage, excluding biogenic uptake."""
-    return {
-        s: sum((footprint.get(Cell(s, c), ZERO) for c in EXCLUDING_UPTAKE), ZERO) for s in STAGES
-    }
+    return {stage: _sum(footprint, (stage,), EXCLUDING_UPTAKE) for stage in STAGES}
+
+
+def _sum(
+    footprint: Footprint, stages: Iterable[Stage], components: Sequence[Component]
+) -> Decimal:
+    """Add cells up in decimal128, in the order of stages, then components (SPEC 3.4)."""
+    with decimal.localcontext(arithmetic()):
+        cells = (footprint.get(Cell(s, c), ZERO) for s in stages for c in components)
+        return sum(cells, ZERO)
 
 
 def _signed(cell: Cell, value: Decimal) -> Decimal:

@@ -85,11 +85,11 @@ def chooser(verified: Iterable[Verified[Part]], period: Span) -> Chooser:
     offers: dict[tuple[str, str], list[Verified[Part]]] = {}
     for each in verified:
         offers.setdefault((each.fact.issuer, each.fact.product), []).append(each)
-    made: dict[tuple[str, str, str | None, str | None, Span], Choice] = {}
+    made: dict[tuple[str, str, str, str | None, str | None, Span], Choice] = {}
 
     def choose(consumer: Part, bought: Bought) -> Choice:
         span = bought.acquired or period
-        asked = (bought.origin, bought.product, bought.site, bought.pinned, span)
+        asked = (bought.origin, bought.product, bought.key, bought.site, bought.pinned, span)
         if asked not in made:
             made[asked] = _choose(bought, offers.get(asked[:2], ()), span)
         return made[asked]
@@ -99,25 +99,27 @@ def chooser(verified: Iterable[Verified[Part]], period: Span) -> Chooser:
 
 def _choose(bought: Bought, offers: Sequence[Verified[Part]], span: Span) -> Choice:
     what = f"{bought.product} of {bought.origin}"
+    if offers and bought.key not in offers[0].log_keys:
+        return Missing(f"{what}: named with log key {bought.key}, which is not that log's")
     fits = [each for each in offers if bought.site in (None, each.fact.site)]
     if bought.pinned is not None:
         fits = [each for each in fits if each.fact.commitment == bought.pinned]
-    if not fits:
-        pinned = f" with commitment {bought.pinned}" if bought.pinned else ""
-        return Missing(f"no statement for {what}{pinned}")
+        what = f"{what} with commitment {bought.pinned}"
     current = [each for each in fits if each.is_current]
-    if not current:
-        return Missing(f"every statement for {what} was revoked or corrected")
     valid = [each for each in current if each.fact.validity.end > span.start]
-    if not valid:
-        return Missing(f"every statement for {what} expired before {span.start}")
-    overlapping = [each for each in valid if each.fact.period.overlap_with(span)]
+    begun = [each for each in valid if each.fact.period.start < span.end]
+    overlapping = [each for each in begun if each.fact.period.overlap_with(span)]
     if overlapping:
         return _only(overlapping, lambda part: part.period.overlap_with(span))
-    earlier = [each for each in valid if each.fact.period.end <= span.start]
-    if not earlier:
-        return Missing(f"every statement for {what} is about a time after {span.end}")
-    return _only(earlier, lambda part: part.period.end)
+    if begun:
+        return _only(begun, lambda part: part.period.end)
+    reasons = (
+        (fits, f"no statement for {what}"),
+        (current, f"no current statement for {what}: revoked, corrected, or in a broken log"),
+        (valid, f"every statement for {what} expired before {span.start}"),
+        (begun, f"every statement for {what} is about a time after {span.end}"),
+    )
+    return Missing(next(reason for left, reason in reasons if not left))
 
 
 def _only(offers: Sequence[Verified[Part]], measure: Callable[[Part], int | str]) -> Verified[Part]:

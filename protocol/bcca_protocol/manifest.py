@@ -16,7 +16,7 @@ from bcca_protocol.graph import Choice, Missing
 from bcca_protocol.inventory import Amount, Interval
 from bcca_protocol.issue import UNSET_NONCE
 from bcca_protocol.partial import Bought, Part
-from bcca_protocol.quantity import ZERO, arithmetic, number, plain
+from bcca_protocol.quantity import ZERO, arithmetic, plain
 from bcca_protocol.results import Edge, Gap, QualitySums, ReadLog, Resolved, Rules, Weights
 from bcca_protocol.statement import FootprintRollUp, Method, Producer, Product, Sharing, Site
 from bcca_protocol.verify import Verified
@@ -122,6 +122,8 @@ class Stated:
                 f"{what}: buys {bought.product} of {bought.origin}, fed by {fact.product} of "
                 f"{fact.issuer}"
             )
+        if bought.key not in found.log_keys:
+            raise StatementError(f"{what}: names log key {bought.key}, not one of {fact.issuer}")
         if bought.site not in (None, fact.site) or bought.pinned not in (None, fact.commitment):
             raise StatementError(f"{what}: fed by another site or statement than it names")
         return found
@@ -201,8 +203,3 @@ def _weights(tally: Mapping[str, Decimal]) -> Weights:
             temporal=plain(tally["temporal"]),
         ),
     )
-
-
-def amount_of(statement: FootprintRollUp) -> Decimal:
-    """Return the amount a roll-up is stated for."""
-    return number(statement.declared_unit.amount)

@@ -11,7 +11,7 @@ from bcca_protocol.footprint import Footprint
 from bcca_protocol.inventory import Activity, Input
 from bcca_protocol.own import Scale, Tally
 from bcca_protocol.period import Span
-from bcca_protocol.quantity import ONE, ZERO, arithmetic, not_negative, number, plain
+from bcca_protocol.quantity import ONE, ZERO, Unit, arithmetic, not_negative, number, plain
 from bcca_protocol.statement import PartialFootprint
 
 
@@ -25,7 +25,7 @@ class Bought:
     key: str
     site: str | None
     amount: Decimal
-    unit: str
+    unit: Unit
     yield_: Decimal
     share: Decimal
     stages: str
@@ -50,7 +50,7 @@ class Part:
     period: Span
     validity: Span
     sharing: str
-    unit: str
+    unit: Unit
     declared: Decimal
     output: Decimal
     mass_kg: Decimal | None

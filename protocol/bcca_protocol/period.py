@@ -33,6 +33,11 @@ def text(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def text_at(seconds: int) -> str:
+    """Return the POSIX time `seconds` as statements write it."""
+    return text(datetime.fromtimestamp(seconds, UTC))
+
+
 def span(interval: Interval, what: str) -> Span:
     """Return the span of `interval`; raises StatementError unless it ends after it starts."""
     if moment(interval.start) >= moment(interval.end):

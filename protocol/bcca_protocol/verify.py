@@ -7,7 +7,7 @@ itself and its inclusion proof are checked; only then may it stand in a manifest
 
 import hashlib
 from collections.abc import Sequence
-from typing import Final, Generic, TypeAlias, TypeVar, final
+from typing import Final, Generic, TypeAlias, TypeGuard, TypeVar, final
 
 from bcca_protocol import merkle, partial, rollup, statement
 from bcca_protocol.entry import StatementEntry, Status, status_handle
@@ -42,7 +42,7 @@ _MAKER: Final = object()
 class VerifiedLog:
     """All entries of a log, hashed up to a root that the log and a quorum signed."""
 
-    __slots__ = ("head", "history", "introduced")
+    __slots__ = ("head", "history", "introduced", "log_keys")
 
     def __init__(
         self, maker: object, head: VerifiedCheckpoint, history: History, *, introduced: bool
@@ -52,6 +52,8 @@ class VerifiedLog:
         self.head = head
         self.history = history
         self.introduced = introduced
+        own = (record.key for record in history.keys if record.role is Role.LOG)
+        self.log_keys = frozenset(key.encode() for key in (head.key, *own))
 
     @property
     def origin(self) -> str:
@@ -62,22 +64,23 @@ class VerifiedLog:
 class Verified(Generic[F_co]):
     """A fact that its issuer entered in its log; `status` is what became of it since."""
 
-    __slots__ = ("fact", "index", "introduced", "status")
+    __slots__ = ("fact", "index", "introduced", "is_current", "log_keys", "status")
 
     def __init__(
-        self, maker: object, fact: F_co, *, index: int, introduced: bool, status: Status | None
+        self, maker: object, fact: F_co, *, index: int, nonce: str, log: VerifiedLog
     ) -> None:
         """Only this module has the right `maker`."""
         _require_maker(maker)
+        history = log.history
+        handle = status_handle(unb64(nonce, "nonce"), bytes.fromhex(fact.commitment))
         self.fact: Final = fact
         self.index = index
-        self.introduced = introduced
-        self.status = status
-
-    @property
-    def is_current(self) -> bool:
-        """Say whether it is neither revoked nor corrected (superseded is right for its period)."""
-        return self.status not in (Status.REVOKED, Status.CORRECTED)
+        self.introduced = log.introduced
+        self.log_keys = log.log_keys
+        self.status = history.status_of(handle)
+        # Superseded is right for its own period. Of a broken log nothing is current (SPEC 5.6).
+        voided = self.status in (Status.REVOKED, Status.CORRECTED)
+        self.is_current = not voided and history.broken is None
 
 
 @final
@@ -85,6 +88,11 @@ class Signed(Verified[F_co]):
     """A fact whose own signature was checked too: it may stand in a manifest or a bundle."""
 
     __slots__ = ()
+
+
+def is_part(signed: Signed[Fact]) -> TypeGuard[Signed[Part]]:
+    """Say whether `signed` is a partial footprint."""
+    return isinstance(signed.fact, Part)
 
 
 def verify_log(
@@ -119,13 +127,21 @@ def verify_in_bulk(envelope: bytes, log: VerifiedLog) -> Verified[Fact]:
         fact, index, nonce = check.entered(envelope)
     except BccaError as error:
         raise check.refusal(error) from error
-    return Verified(
-        _MAKER,
-        fact,
-        index=index,
-        introduced=log.introduced,
-        status=log.history.status_of(_handle(nonce, fact)),
-    )
+    return Verified(_MAKER, fact, index=index, nonce=nonce, log=log)
+
+
+def verify_signed(envelope: bytes, log: VerifiedLog) -> Signed[Fact]:
+    """Return the fact in this envelope, its own signature checked, in a log read as a whole.
+
+    What `verify_in_bulk` does and step 8; the log's entries stand in for an inclusion proof.
+    """
+    check = _Check(log)
+    try:
+        fact, index, nonce = check.entered(envelope)
+        check.signed()
+    except BccaError as error:
+        raise check.refusal(error) from error
+    return Signed(_MAKER, fact, index=index, nonce=nonce, log=log)
 
 
 def verify_alone(
@@ -143,13 +159,7 @@ def verify_alone(
         check.included(proof, head)
     except BccaError as error:
         raise check.refusal(error) from error
-    return Signed(
-        _MAKER,
-        fact,
-        index=index,
-        introduced=log.introduced,
-        status=log.history.status_of(_handle(nonce, fact)),
-    )
+    return Signed(_MAKER, fact, index=index, nonce=nonce, log=log)
 
 
 class _Check:
@@ -280,10 +290,6 @@ def _reduce(found: Statement, commitment: str) -> Fact:
             return rollup.reduce(predicate, commitment)
         case statement.OpinionStatement(predicate=predicate):
             return rollup.reduce_opinion(predicate, commitment)
-
-
-def _handle(nonce: str, fact: Fact) -> bytes:
-    return status_handle(unb64(nonce, "nonce"), bytes.fromhex(fact.commitment))
 
 
 def _require_maker(maker: object) -> None:

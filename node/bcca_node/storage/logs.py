@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlmodel import Session, col, func, insert, select
+from sqlmodel import Session, col, insert, select
 
 from bcca_node.storage.tables import CheckpointRow, EntryRow, TileRow
 from bcca_protocol.errors import ConflictError
@@ -21,7 +21,8 @@ class Head:
 
 def size(session: Session) -> int:
     """Return how many entries the log has."""
-    last = session.exec(select(func.max(EntryRow.index))).one()
+    index = col(EntryRow.index)
+    last = session.exec(select(index).order_by(index.desc()).limit(1)).first()
     return 0 if last is None else last + 1
 
 

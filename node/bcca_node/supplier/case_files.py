@@ -5,7 +5,6 @@ import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TypeVar
@@ -20,6 +19,7 @@ T = TypeVar("T")
 Folder = Path | Traversable
 
 MAX_FILE_BYTES = 64 * 1024 * 1024  # half a million inventory rows of 120 bytes
+MAX_CELL_CHARS = MAX_TEXT_CHARS // 2 - 10  # name and location make one text of a statement
 MAX_ID_BYTES = 200  # an id may name a folder, and a folder's name ends at 255 bytes
 
 _WRITTEN = re.compile(NUMBER)
@@ -80,8 +80,8 @@ class Line:
         text = self.cells.get(column, "").strip()
         if not text and not optional:
             self.complain(f"{column} is empty")
-        if len(text) > MAX_TEXT_CHARS:
-            self.complain(f"{column} has {len(text)} characters, where {MAX_TEXT_CHARS} fit")
+        if len(text) > MAX_CELL_CHARS:
+            self.complain(f"{column} has {len(text)} characters, where {MAX_CELL_CHARS} fit")
         if showable(text) != text:
             self.complain(f"{column} {text[:80]!r} holds control characters, which are not shown")
         return text
@@ -140,12 +140,15 @@ def read_table(
         header = [name.strip() for name in next(reader, [])]
         if not _is_header(header, file, columns, problems):
             return None
-        return [
+        lines = [
             _line(file, reader.line_num, header, cells, problems) for cells in reader if any(cells)
         ]
     except csv.Error as error:
         problems.add(f"{file} row {reader.line_num}", f"not CSV: {error}")
         return None
+    if not lines:
+        problems.add(file, "has no rows below its header")
+    return lines or None
 
 
 def plain_number(text: str) -> str:
@@ -162,7 +165,7 @@ def plain_number(text: str) -> str:
         return text
     if value and abs(value.adjusted()) > MAX_NUMBER_CHARS:
         raise UnusableError(f"{text} is out of all proportion")
-    return plain(Decimal(0) if not value else value)
+    return plain(value)
 
 
 def _is_header(header: list[str], file: str, columns: Sequence[str], problems: Problems) -> bool:

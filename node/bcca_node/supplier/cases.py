@@ -1,34 +1,32 @@
 """A case folder: processes, what they take in, emission factors, and who runs what.
 
-The shipped case and any folder are read by the same code; everything wrong is told at once.
+The shipped case and any other folder are read by the same code.
 """
 
-import dataclasses
-import decimal
-import json
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
-from bcca_node.supplier import case_rows
-from bcca_node.supplier.case_files import Folder, Line, plain_number, read_table, read_text
+from bcca_node.supplier import case_expected, case_links, case_rows
+from bcca_node.supplier.case_expected import Flow
+from bcca_node.supplier.case_files import Folder, Line, plain_number, read_table
+from bcca_node.supplier.case_links import Known
 from bcca_node.supplier.case_rows import CaseFactor, Company, Process, Row
 from bcca_node.supplier.problems import Problems
-from bcca_protocol.errors import BccaError, UnitError, UnusableError
-from bcca_protocol.limits import MAX_LINES, MAX_TEXT_CHARS
-from bcca_protocol.quantity import ONE, Unit, arithmetic, convert, number, positive, unit_named
+from bcca_protocol.errors import RefusedError, UnusableError
+from bcca_protocol.quantity import ONE, Unit, positive
 from bcca_protocol.wire import showable
 
 T = TypeVar("T")
 
-PROCESSES, INVENTORY, FACTORS = "processes.csv", "inventory.csv", "factors.csv"
-COMPANIES, EXPECTED = "companies.csv", "expected.json"
+PROCESSES, INVENTORY = "processes.csv", "inventory.csv"
+FACTORS, COMPANIES = "factors.csv", "companies.csv"
 MAX_CANDIDATES = 20  # names in one message
 
 _NOT_IN_URN = re.compile(r"[^A-Za-z0-9._-]")
@@ -36,7 +34,7 @@ _NOT_IN_URN = re.compile(r"[^A-Za-z0-9._-]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """So much of which product a case is about."""
+    """So much of which product to add up."""
 
     process_id: str
     amount: Decimal
@@ -45,7 +43,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A case folder that holds together; everything in the order of its files.
+    """A case folder that holds together, everything in the order of its files.
 
     `companies` is by process, None where the folder names none; `expected` is as parsed.
     """
@@ -53,31 +51,54 @@ class Case:
     name: str
     title: str
     source: str
+    indicator: str | None
     processes: Mapping[str, Process]
     rows: tuple[Row, ...]
     factors: Mapping[str, CaseFactor]
     companies: Mapping[str, Company] | None
     expected: Mapping[str, object] | None
-    flow: Reference | None
+    flow: Flow | None
 
     def reference(self, product: str | None = None, amount: str | None = None) -> Reference:
         """Return what to add up: what is asked, else the case's own, else the one end product.
 
         `product` is a process id, a URN or an exact name. Raises UnusableError naming candidates.
         """
+        flow = self.flow
         if product is not None:
-            found = find(self.name, self.processes, product)
-        elif self.flow is not None:
-            found = self.processes[self.flow.process_id]
+            found = self.find(product)
         else:
-            found = self._end_product()
+            found = self.processes[flow.process_id] if flow is not None else self._end_product()
         if amount is not None:
-            so_much = _positive(amount, "amount")
-        elif self.flow is not None and self.flow.process_id == found.id:
-            so_much = self.flow.amount
+            so_much = positive_number(amount)
         else:
-            so_much = ONE
+            so_much = flow.amount if flow is not None and flow.process_id == found.id else ONE
         return Reference(process_id=found.id, amount=so_much, unit=found.unit)
+
+    def find(self, asked: str) -> Process:
+        """Return the process of that id, URN, product or name.
+
+        Raises UnusableError for none and for several, naming candidates.
+        """
+        if asked in self.processes:
+            return self.processes[asked]
+        found = [
+            process
+            for process in self.processes.values()
+            if asked in (urn(self.name, process.id), process.product, process.name)
+        ]
+        if len(found) == 1:
+            return found[0]
+        shown = repr(showable(asked[:200]))
+        if found:
+            raise UnusableError(
+                f"case {self.name}: {shown} names {len(found)} processes, where one is wanted: "
+                f"say which of {_listed(found)}"
+            )
+        raise UnusableError(
+            f"case {self.name}: no process has the id, URN or product {shown}: it has "
+            f"{_listed(self.processes.values())}"
+        )
 
     def _end_product(self) -> Process:
         """Return the one process that no other consumes."""
@@ -89,14 +110,10 @@ class Case:
         ends = [process for process in self.processes.values() if process.id not in eaten]
         if len(ends) == 1:
             return ends[0]
-        if ends:
-            raise UnusableError(
-                f"case {self.name}: {len(ends)} products are consumed by no other process, where "
-                f"one would be the reference: name one of {_listed(ends)}"
-            )
         raise UnusableError(
-            f"case {self.name}: every product is consumed by another process, so none is the "
-            f"reference: name one of {_listed(self.processes.values())}"
+            f"case {self.name}: {len(ends) or 'no'} products are consumed by no other process, "
+            f"where one would be the reference: say which of "
+            f"{_listed(ends or self.processes.values())}"
         )
 
 
@@ -114,41 +131,69 @@ def shipped_case() -> Traversable:
     return resources.files("bcca_node") / "cases" / "nmc622_pack"
 
 
-def find(case_name: str, processes: Mapping[str, Process], asked: str) -> Process:
-    """Return the process of that id, URN, product or name; UnusableError for none or several."""
-    if asked in processes:
-        return processes[asked]
-    found = [
-        process
-        for process in processes.values()
-        if asked in (urn(case_name, process.id), process.product, process.name)
-    ]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise UnusableError(
-            f"case {case_name}: {asked!r} is the product of {len(found)} processes: name one of "
-            f"{_listed(found)}"
-        )
-    raise UnusableError(
-        f"case {case_name}: no process has the id, URN or product {showable(asked)!r}: name one of "
-        f"{_listed(processes.values())}"
+def read_case(folder: Folder) -> Case:
+    """Return the case in `folder`; raises UnusableError with every problem of every file."""
+    if not folder.is_dir():
+        raise UnusableError(f"{folder}: there is no such folder")
+    name = (folder.resolve().name if isinstance(folder, Path) else folder.name) or "case"
+    problems = Problems(f"case {name}")
+    case = _read(folder, name, problems)
+    problems.refuse()
+    return case
+
+
+def positive_number(text: str) -> Decimal:
+    """Return the amount that somebody wrote; raises UnusableError unless it is above zero."""
+    try:
+        return positive(plain_number(text), "amount")
+    except RefusedError as error:
+        raise UnusableError(str(error)) from error
+
+
+def _read(folder: Folder, name: str, problems: Problems) -> Case:
+    makers = read_table(folder, PROCESSES, case_rows.PROCESS_COLUMNS, problems)
+    taken = read_table(folder, INVENTORY, case_rows.ROW_COLUMNS, problems)
+    scores = read_table(folder, FACTORS, case_rows.FACTOR_COLUMNS, problems)
+    known = Known(
+        process_ids=case_links.ids(makers, "process_id"),
+        factor_ids=case_links.ids(scores, "factor_id"),
+        processes={each.id: each for each in _each(makers, case_rows.process)},
+        factors={each.id: each for each in _each(scores, case_rows.factor)},
+    )
+    expected = case_expected.read(folder, problems)
+    return Case(
+        name=name,
+        title=case_expected.told(expected, "title") or name,
+        source=case_expected.told(expected, "source") or f"case {name}",
+        indicator=case_expected.told(expected, "indicator"),
+        processes=MappingProxyType(known.processes),
+        rows=case_links.link(_each(taken, case_rows.row), known, problems),
+        factors=MappingProxyType(known.factors),
+        companies=_companies(folder, known, problems),
+        expected=expected,
+        flow=case_expected.flow(expected, known, problems),
     )
 
 
-def read_case(folder: Folder) -> Case:
-    """Return the case in `folder`; raises UnusableError with every problem of every file."""
-    name = folder.resolve().name if isinstance(folder, Path) else folder.name
-    if not folder.is_dir():
-        raise UnusableError(f"{folder}: there is no such folder")
-    return _Reading(folder, name or "case").case()
+def _each(lines: Iterable[Line] | None, make: Callable[[Line], T]) -> list[T]:
+    read = (line.read(make) for line in lines or ())
+    return [each for each in read if each is not None]
 
 
-class _Reading:
-    """One folder being read, and everything wrong with it so far."""
+def _companies(folder: Folder, known: Known, problems: Problems) -> Mapping[str, Company] | None:
+    if not (folder / COMPANIES).is_file():
+        return None
+    lines = read_table(folder, COMPANIES, case_rows.COMPANY_COLUMNS, problems)
+    case_links.ids(lines, "process_id")
+    staffed = case_links.staff(lines or (), _each(lines, case_rows.company), known, problems)
+    return MappingProxyType(staffed)
 
-    def __init__(self, folder: Folder, name: str) -> None:
-        self._name = name
-        self._folder = folder
-        self._problems = Problems(f"case {name}")
-        ...
+
+def _in_urn(text: str) -> str:
+    return _NOT_IN_URN.sub(lambda found: f"~{ord(found[0]):x}~", text)
+
+
+def _listed(processes: Iterable[Process]) -> str:
+    every = [f"{process.id} ({process.product})" for process in processes]
+    more = f" and {len(every) - MAX_CANDIDATES} more" if len(every) > MAX_CANDIDATES else ""
+    return ", ".join(every[:MAX_CANDIDATES]) + more

@@ -1,0 +1,1 @@
+"""This node's log: its keys, what it enters, who witnesses it, and what it witnesses."""

@@ -1,0 +1,1 @@
+"""How one node asks another: whom, for how much, for how long, and what it may answer."""

@@ -1,0 +1,1 @@
+"""What a node serves: a route parses, calls one function, answers."""

@@ -1,0 +1,183 @@
+"""`bcca-verify BUNDLE --policy POLICY`: an auditor's whole check, offline (SPEC 11).
+
+Exit status: 0 all holds, 1 refused, 2 unusable input, 3 all holds but the total is incomplete.
+The one module of this package that touches a disk.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from bcca_protocol import footprint, period
+from bcca_protocol.audit import Report, Step, audit
+from bcca_protocol.errors import BccaError, LimitError, RefusedError, UnusableError
+from bcca_protocol.limits import MAX_BUNDLE_BYTES, MAX_BUNDLE_LINE_BYTES, MAX_POLICY_BYTES
+from bcca_protocol.policy import Policy
+from bcca_protocol.quantity import plain
+from bcca_protocol.wire import showable
+
+HOLDS, REFUSED, UNUSABLE, INCOMPLETE = range(4)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Check the bundle the command line names; return the exit status."""
+    given = _parser().parse_args(arguments)
+    steps: list[Step] = []
+    try:
+        at = _posix(given.at) if given.at else None
+        max_age = _seconds(given.max_age) if given.max_age else None
+        trusted = Policy.parse(_text(Path(given.policy)))
+        with Path(given.bundle).open("rb") as file:
+            report = audit(_lines(file), trusted, at=at, on_step=steps.append)
+        _check_age(report, max_age)
+    except OSError as error:
+        return _fail(given.json, UNUSABLE, f"{error.filename}: {error.strerror}", steps)
+    except UnusableError as error:
+        return _fail(given.json, UNUSABLE, str(error), steps)
+    except BccaError as error:
+        return _fail(given.json, REFUSED, str(error), steps)
+    unverified = [*report.unverified, *_age_unjudged(report, max_age)]
+    if given.json:
+        _write(json.dumps(_as_json(report, unverified, steps), ensure_ascii=False))
+    else:
+        _write("\n".join(_as_text(report, unverified, steps, at_given=at is not None)))
+    return INCOMPLETE if report.incomplete else HOLDS
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bcca-verify",
+        description="Check a carbon-footprint bundle offline and recompute its total.",
+        epilog="Example: bcca-verify pack.bcca.jsonl --policy policy.txt --max-age 30d",
+    )
+    parser.add_argument("bundle", help="the file to check, *.bcca.jsonl")
+    parser.add_argument("--policy", required=True, help="whom you believe: logs, witnesses, quorum")
+    parser.add_argument("--at", metavar="T", help="look from this time, as 2026-11-21T12:00:00Z")
+    parser.add_argument("--max-age", metavar="D", help="refuse logs last seen earlier, as 30d, 12h")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines of a file of any size without holding more than one."""
+    size = 0
+    while line := file.readline(MAX_BUNDLE_LINE_BYTES + 2):
+        size += len(line)
+        if size > MAX_BUNDLE_BYTES:
+            raise LimitError(f"bundle: over {MAX_BUNDLE_BYTES} bytes")
+        yield line
+
+
+def _text(path: Path) -> str:
+    """Return a policy's text; raises UnusableError."""
+    with path.open("rb") as file:
+        data = file.read(MAX_POLICY_BYTES + 1)
+    if len(data) > MAX_POLICY_BYTES:
+        raise UnusableError(f"policy {path}: over {MAX_POLICY_BYTES} bytes")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise UnusableError(f"policy {path}: not UTF-8: {error.reason}") from error
+
+
+def _posix(time: str) -> int:
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", time):
+        raise UnusableError(f"--at {time}: write a time as 2026-11-21T12:00:00Z")
+    try:
+        return int(period.moment(time).timestamp())
+    except RefusedError as error:
+        raise UnusableError(f"--at {error}") from error
+
+
+def _seconds(age: str) -> int:
+    found = re.fullmatch(r"([0-9]{1,9})([smhd])", age)
+    if found is None:
+        raise UnusableError(f"--max-age {age}: write an age as 45s, 15m, 12h or 30d")
+    return int(found[1]) * _SECONDS[found[2]]
+
+
+def _check_age(report: Report, max_age: int | None) -> None:
+    """Raise RefusedError if a log was last seen by a quorum longer ago than `max_age`."""
+    age = report.at - report.as_of
+    if max_age is not None and age > max_age:
+        raise RefusedError(
+            f"the oldest log was last seen by a quorum at {period.text_at(report.as_of)}, "
+            f"{age} s before {period.text_at(report.at)}, where --max-age allows {max_age} s"
+        )
+
+
+def _age_unjudged(report: Report, max_age: int | None) -> Iterator[str]:
+    if max_age is None:
+        yield (
+            f"age: every log was seen by a quorum at {period.text_at(report.as_of)} or later; "
+            "whether that is fresh enough is not judged without --max-age"
+        )
+
+
+def _as_text(
+    report: Report, unverified: Sequence[str], steps: Sequence[Step], *, at_given: bool
+) -> Iterator[str]:
+    yield "Could not be verified from this file:"
+    yield from (f"  - {showable(item)}" for item in unverified)
+    if not unverified:
+        yield "  - nothing"
+    yield "Checked:"
+    yield from (f"  {step.number}. {step.what}: {showable(step.found)}" for step in steps)
+    since = "as asked by --at" if at_given else "the newest quorum time in the file"
+    yield f"Looked at from {period.text_at(report.at)} ({since})."
+    amount = f"{plain(report.needed.amount)} {report.unit}"
+    yield f"{report.product} of {report.maker}, {amount}:"
+    for stage, kg in footprint.by_stage(report.footprint).items():
+        yield f"  {stage:<13} {plain(kg)} kg CO2e"
+    yield f"  {'total':<13} {plain(report.total)} kg CO2e, excluding biogenic uptake"
+    yield (
+        "INCOMPLETE: everything here holds, but inputs are missing; the total is without them."
+        if report.incomplete
+        else "ALL HOLDS."
+    )
+
+
+def _as_json(report: Report, unverified: Sequence[str], steps: Sequence[Step]) -> dict[str, Any]:
+    components = footprint.by_component(report.footprint)
+    return {
+        "verdict": "incomplete" if report.incomplete else "holds",
+        "notVerified": list(unverified),
+        "product": report.product,
+        "maker": report.maker,
+        "amount": plain(report.needed.amount),
+        "unit": report.unit,
+        "total": plain(report.total),
+        "components": {name: plain(kg) for name, kg in components.items() if kg},
+        "stages": {s: plain(kg) for s, kg in footprint.by_stage(report.footprint).items()},
+        "logs": len(report.evidence.logs),
+        "introduced": len(report.evidence.introduced),
+        "statements": len(report.evidence.facts),
+        "asOf": period.text_at(report.as_of),
+        "at": period.text_at(report.at),
+        "steps": [step._asdict() for step in steps],
+    }
+
+
+def _fail(as_json: bool, status: int, reason: str, steps: Sequence[Step]) -> int:
+    """Say what was refused, after what had held; return `status`."""
+    verdict = "refused" if status == REFUSED else "unusable"
+    if as_json:
+        said = {"verdict": verdict, "reason": reason, "steps": [step._asdict() for step in steps]}
+        _write(json.dumps(said, ensure_ascii=False))
+    for step in steps if not as_json else ():
+        _write(f"  {step.number}. {step.what}: {showable(step.found)}")
+    sys.stderr.write(f"{verdict}: {showable(reason)}\n")
+    return status
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

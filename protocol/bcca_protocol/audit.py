@@ -1,0 +1,278 @@
+"""A bundle checked and recomputed with nothing but a policy: the report (SPEC 11)."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import NamedTuple
+
+import msgspec
+
+from bcca_protocol import bundle, footprint, manifest, merkle, period
+from bcca_protocol.aggregate import Totals, aggregate
+from bcca_protocol.bundle import Bundle
+from bcca_protocol.demand import Demand, demand
+from bcca_protocol.errors import AuthorshipError, ProofError, StatementError
+from bcca_protocol.evidence import Evidence, read_evidence
+from bcca_protocol.footprint import Footprint
+from bcca_protocol.graph import Graph, connect
+from bcca_protocol.manifest import Frame, Stated
+from bcca_protocol.policy import Policy
+from bcca_protocol.quantity import number, plain
+from bcca_protocol.results import ReadLog
+from bcca_protocol.rollup import RollUp
+from bcca_protocol.statement import FootprintRollUp
+from bcca_protocol.verify import VerifiedLog
+from bcca_protocol.wire import b64
+
+
+class Step(NamedTuple):
+    """One thing that was checked, and what it showed."""
+
+    number: int
+    what: str
+    found: str
+
+
+OnStep = Callable[[Step], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a bundle proves. `unverified` comes first wherever it is shown.
+
+    `total` is kg CO2e excluding biogenic uptake for `needed.amount` of `unit`. Every log was seen
+    by a quorum at `as_of` or later; the bundle is looked at from `at` (both POSIX seconds).
+    """
+
+    product: str
+    maker: str
+    unit: str
+    total: Decimal
+    footprint: Footprint
+    incomplete: bool
+    evidence: Evidence
+    as_of: int
+    at: int
+    unverified: tuple[str, ...]
+    totals: Totals
+    needed: Demand
+
+
+def audit(
+    lines: Iterable[bytes],
+    trusted: Policy,
+    *,
+    at: int | None = None,
+    on_step: OnStep = lambda _: None,
+) -> Report:
+    """Return what the bundle in `lines` proves under `trusted`, its total recomputed.
+
+    Without `at` the bundle is looked at from the newest time at which a quorum saw one of its logs.
+    `on_step` hears of each step as it holds. Raises what the step that fails raises (SPEC 11).
+    """
+    # 1. The file is whole: lines in their one form, as many as its end counts, with its digest.
+    found = bundle.read(lines)
+    on_step(Step(1, "file", f"{found.end.lines} lines with SHA-256 {found.end.sha256}"))
+    # 2. Every log is known or introduced, cosigned by a quorum, and hashes to its root.
+    # 3. Every statement is signed, entered under a valid key, canonical, and sums up.
+    evidence = read_evidence(found, trusted, at=at)
+    on_step(Step(2, "logs", _logs_read(evidence, trusted)))
+    on_step(Step(3, "statements", _statements_read(evidence)))
+    # 4. The maker sealed the file.
+    bundle.verify_seal(found, _log_of(evidence, found.header.maker).history)
+    on_step(
+        Step(4, "seal", f"by {found.header.maker}, with a statement key valid at its log's end")
+    )
+    # 5. The roll-up and all it was made from are current; it was made from trees that are here.
+    rolled = _roll_up(found, evidence)
+    _check_rules(rolled.statement, found)
+    _check_trees(rolled.statement, found, evidence)
+    on_step(Step(5, "roll-up", f"{rolled.commitment} is current, and so is what it is made from"))
+    # 6. Recomputed from the statements, every number of it is the same.
+    totals, needed = _recompute(rolled, evidence)
+    total = footprint.total(rolled.footprint)
+    on_step(Step(6, "recomputed", f"{plain(total)} kg CO2e, the same in every digit"))
+    seen = [log.head.time for log in evidence.logs.values()]
+    looked = max(seen) if at is None else at
+    return Report(
+        product=rolled.product,
+        maker=found.header.maker,
+        unit=rolled.statement.declared_unit.unit,
+        total=total,
+        footprint=rolled.footprint,
+        incomplete=rolled.statement.incomplete,
+        evidence=evidence,
+        as_of=min(seen),
+        at=looked,
+        unverified=tuple(_unverified(rolled, found, evidence, looked)),
+        totals=totals,
+        needed=needed,
+    )
+
+
+def _log_of(evidence: Evidence, origin: str) -> VerifiedLog:
+    try:
+        return evidence.logs[origin]
+    except KeyError:
+        raise AuthorshipError(f"the log of {origin} is not in the bundle") from None
+
+
+def _roll_up(found: Bundle, evidence: Evidence) -> RollUp:
+    """Return the roll-up the header names, current and of the maker (SPEC 11.5)."""
+    header = found.header
+    signed = evidence.facts.get(header.roll_up)
+    if signed is None or not isinstance(signed.fact, RollUp):
+        raise StatementError(f"the bundle names roll-up {header.roll_up}, which is not in it")
+    rolled = signed.fact
+    if (rolled.issuer, rolled.product) != (header.maker, header.product):
+        raise StatementError(
+            f"the bundle is about {header.product} of {header.maker}, its roll-up about "
+            f"{rolled.product} of {rolled.issuer}"
+        )
+    for name, each in evidence.facts.items():
+        if not each.is_current:
+            raise StatementError(f"statement {name} is not current: {each.status or 'broken log'}")
+    return rolled
+
+
+def _check_rules(rolled: FootprintRollUp, found: Bundle) -> None:
+    """Raise StatementError unless the roll-up follows the rules this verifier can repeat."""
+    neutral = manifest.neutral_rules()
+    if rolled.rules != neutral:
+        raise StatementError(
+            f"made by rules {rolled.rules.name} ({rolled.rules.digest}), this verifier repeats "
+            f"{neutral.name} ({neutral.digest})"
+        )
+    for rules in found.rules:
+        if "\n".join(rules.lines) != manifest.NEUTRAL_RULES:
+            raise StatementError(f"the text of rules {rules.name} is not what the roll-up names")
+
+
+def _check_trees(rolled: FootprintRollUp, found: Bundle, evidence: Evidence) -> None:
+    """Raise unless each tree the roll-up read is a beginning of a log that is here (SPEC 11.5)."""
+    entries = {line.origin: line.entries for line in found.logs}
+    read = {tree.origin: tree for tree in rolled.logs}
+    for tree in rolled.logs:
+        _log_of(evidence, tree.origin)
+        _check_tree(tree, entries[tree.origin])
+    for signed in evidence.parts().values():
+        tree_read = read.get(signed.fact.issuer)
+        if tree_read is None or signed.index >= int(tree_read.size):
+            raise StatementError(
+                f"statement {signed.fact.commitment} is entry {signed.index} of "
+                f"{signed.fact.issuer}, of which the roll-up read "
+                f"{tree_read.size if tree_read else 0} entries"
+            )
+
+
+def _check_tree(tree: ReadLog, entries: tuple[str, ...]) -> None:
+    size = int(tree.size)
+    if size > len(entries):
+        raise ProofError(f"log {tree.origin}: the roll-up read {size} entries of {len(entries)}")
+    root = merkle.Tree(merkle.leaf_hash(entry.encode()) for entry in entries[:size]).root()
+    if b64(root) != tree.root:
+        raise ProofError(
+            f"log {tree.origin}: its first {size} entries hash to {b64(root)}, the roll-up read "
+            f"{tree.root}"
+        )
+
+
+def _recompute(rolled: RollUp, evidence: Evidence) -> tuple[Totals, Demand]:
+    """Return the totals and demands behind `rolled`; raises StatementError where it differs."""
+    stated = rolled.statement
+    if stated.manifest is None:
+        raise StatementError("the roll-up has no manifest here: its numbers are its issuer's claim")
+    parts = evidence.parts()
+    graph = connect(parts.values(), Stated(stated.manifest, parts))
+    root = _root(graph, rolled)
+    totals = aggregate(graph, [root])
+    needed = demand(totals, root, number(stated.declared_unit.amount))
+    recomputed = manifest.state(totals, needed, _frame(stated))
+    for name in FootprintRollUp.__struct_fields__:
+        if name in _UNCOMPUTED:
+            continue
+        here, there = getattr(stated, name), getattr(recomputed, name)
+        if here != there:
+            raise StatementError(
+                f"roll-up {rolled.commitment}: {name} is stated as {_shown(here)}, recomputed as "
+                f"{_shown(there)}"
+            )
+    return totals, needed
+
+
+_UNCOMPUTED = frozenset(
+    {"nonce", "batch", "follows", "materials", "carbon_content", "battery", "uncertainty"}
+)
+
+
+def _root(graph: Graph, rolled: RollUp) -> int:
+    """Return the part that the roll-up is about: same issuer, product, site and period."""
+    site = rolled.statement.site.id if rolled.statement.site else None
+    wanted = (rolled.issuer, rolled.product, site, rolled.period)
+    for index, part in enumerate(graph.parts):
+        if (part.issuer, part.product, part.site, part.period) == wanted:
+            return index
+    raise StatementError(f"no partial footprint of {rolled.product} of {rolled.issuer} is here")
+
+
+def _frame(stated: FootprintRollUp) -> Frame:
+    return Frame(
+        issuer=stated.issuer,
+        product=stated.product,
+        producer=stated.producer,
+        site=stated.site,
+        method=stated.method,
+        sharing=stated.sharing,
+        period=stated.period,
+        reference_date=stated.reference_date,
+        logs=stated.logs,
+        corrects=stated.corrects,
+    )
+
+
+def _unverified(rolled: RollUp, found: Bundle, evidence: Evidence, at: int) -> Iterator[str]:
+    """Yield in words what nobody can verify from this file."""
+    names = {name: each.fact for name, each in evidence.parts().items()}
+    for edge in rolled.statement.manifest or ():
+        if edge.resolved.gap is not None:
+            consumer = names[edge.consumer]
+            line = next(each for each in consumer.bought if each.line == edge.line)
+            yield (
+                f"missing: {edge.amount} {line.unit} of {line.product} of {line.origin}, bought "
+                f"for {consumer.product} of {consumer.issuer}: {edge.resolved.gap.reason}"
+            )
+    for item in found.withheld:
+        yield f"withheld: statement {item.commitment}: {item.reason}"
+    now = period.text_at(at)
+    for name, each in evidence.facts.items():
+        if each.fact.validity.end <= now:
+            yield f"expired: statement {name} was valid until {each.fact.validity.end}"
+    if evidence.introduced:
+        yield (
+            f"introduced: {len(evidence.introduced)} of {len(evidence.logs)} logs are not in the "
+            "policy; their customers' statements name their keys"
+        )
+
+
+def _logs_read(evidence: Evidence, trusted: Policy) -> str:
+    entries = sum(log.history.size for log in evidence.logs.values())
+    return (
+        f"{len(evidence.logs)} logs with {entries} entries, each cosigned by the {trusted.rule}, "
+        f"which survives {trusted.survives} lying; {len(evidence.introduced)} by introduction"
+    )
+
+
+def _statements_read(evidence: Evidence) -> str:
+    lines = sum(len(each.fact.bought) for each in evidence.parts().values())
+    return (
+        f"{len(evidence.facts)} signed, entered under a valid key, own sums recomputed; "
+        f"{lines} bought lines"
+    )
+
+
+def _shown(value: object) -> str:
+    text = repr(msgspec.to_builtins(value))
+    return text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "…"
+
+
+_SHOWN_CHARS = 300

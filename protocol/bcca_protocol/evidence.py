@@ -1,0 +1,125 @@
+"""The logs and statements of a bundle, in the order in which one introduces the next (SPEC 11).
+
+The policy names some logs. A verified statement names the logs of its suppliers, and so on up to
+the mine: these are trusted by introduction, under the same quorum, and counted apart.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from bcca_protocol import policy, verify
+from bcca_protocol.bundle import Bundle, LogLine, StatementLine
+from bcca_protocol.errors import AuthorshipError, ConflictError, MalformedError
+from bcca_protocol.keys import VerifierKey
+from bcca_protocol.partial import Part
+from bcca_protocol.policy import Policy
+from bcca_protocol.verify import Fact, Signed, VerifiedLog
+from bcca_protocol.wire import unb64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Verified logs by origin, signed facts by commitment, and who introduced which log."""
+
+    logs: Mapping[str, VerifiedLog]
+    facts: Mapping[str, Signed[Fact]]
+    introduced: Mapping[str, str]
+
+    def parts(self) -> dict[str, Signed[Part]]:
+        """Return the partial footprints by commitment."""
+        return {name: each for name, each in self.facts.items() if verify.is_part(each)}
+
+
+def read_evidence(found: Bundle, trusted: Policy, *, at: int | None = None) -> Evidence:
+    """Return every log and statement of a bundle, verified under `trusted` (SPEC 11.2, 11.3).
+
+    Raises AuthorshipError for a log that neither the policy nor a verified statement names,
+    ConflictError where two statements name it with different keys, and what `verify` raises.
+    """
+    reader = _Reader(found, trusted, at)
+    named = {origin: Naming(line.key, "") for origin, line in trusted.logs.items()}
+    while True:
+        reachable = {o: naming for o, naming in named.items() if o in reader.waiting}
+        if not reachable:
+            break
+        named = namings([fact for o, how in reachable.items() for fact in reader.read(o, how)])
+    if reader.waiting:
+        raise AuthorshipError(
+            f"log {min(reader.waiting)}: neither in the policy nor named by a verified statement"
+        )
+    if reader.statements:
+        raise AuthorshipError(f"a statement of {min(reader.statements)}, whose log is not here")
+    return Evidence(logs=reader.logs, facts=reader.facts, introduced=reader.introduced)
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """A log's key, and whose statement named it (nobody's: the policy)."""
+
+    key: VerifierKey
+    introducer: str
+
+
+def namings(facts: Iterable[Signed[Fact]]) -> dict[str, Naming]:
+    """Return the logs that `facts` name as their suppliers'.
+
+    Raises ConflictError where two of them name one origin with different keys.
+    """
+    named: dict[str, Naming] = {}
+    for part in (each.fact for each in facts if isinstance(each.fact, Part)):
+        for bought in part.bought:
+            naming = Naming(VerifierKey.parse(bought.key), part.issuer)
+            before = named.setdefault(bought.origin, naming)
+            if before.key != naming.key:
+                raise ConflictError(
+                    f"log {bought.origin}: {before.introducer} names it with key "
+                    f"{before.key.encode()}, {naming.introducer} with {naming.key.encode()}"
+                )
+    return named
+
+
+class _Reader:
+    """What is still to be read, and what was."""
+
+    def __init__(self, found: Bundle, trusted: Policy, at: int | None) -> None:
+        self.waiting: dict[str, LogLine] = {}
+        self.statements: dict[str, list[StatementLine]] = {}
+        self.logs: dict[str, VerifiedLog] = {}
+        self.facts: dict[str, Signed[Fact]] = {}
+        self.introduced: dict[str, str] = {}
+        self._trusted = trusted
+        self._at = at
+        for line in found.logs:
+            if self.waiting.setdefault(line.origin, line) is not line:
+                raise MalformedError(f"bundle: two logs of {line.origin}")
+        for each in found.statements:
+            self.statements.setdefault(each.origin, []).append(each)
+
+    def read(self, origin: str, naming: Naming) -> list[Signed[Fact]]:
+        """Verify one log and its statements; return their facts."""
+        line = self.waiting.pop(origin)
+        if line.key != naming.key.encode():
+            who = naming.introducer or "the policy"
+            raise ConflictError(
+                f"log {origin}: {who} names it with key {naming.key.encode()}, the bundle has "
+                f"{line.key}"
+            )
+        if naming.introducer:
+            self.introduced[origin] = naming.introducer
+        note = "\n".join(line.checkpoint)
+        head = policy.verify_checkpoint(note, naming.key, self._trusted, at=self._at)
+        entries = [entry.encode() for entry in line.entries]
+        log = verify.verify_log(head, entries, introduced=bool(naming.introducer))
+        self.logs[origin] = log
+        return [self._statement(each, log) for each in self.statements.pop(origin, [])]
+
+    def _statement(self, line: StatementLine, log: VerifiedLog) -> Signed[Fact]:
+        signed = verify.verify_signed(unb64(line.envelope, "bundle: envelope"), log)
+        if str(signed.index) != line.index:
+            raise MalformedError(
+                f"statement {signed.fact.commitment}: entry {signed.index} of {log.origin}, the "
+                f"bundle has index {line.index}"
+            )
+        if self.facts.setdefault(signed.fact.commitment, signed) is not signed:
+            raise MalformedError(f"bundle: statement {signed.fact.commitment} stands twice")
+        return signed
