@@ -187,7 +187,7 @@ def _recompute(rolled: RollUp, evidence: Evidence) -> tuple[Totals, Demand]:
     root = _root(graph, rolled)
     totals = aggregate(graph, [root])
     needed = demand(totals, root, number(stated.declared_unit.amount))
-    recomputed = manifest.state(totals, needed, _frame(stated))
+    recomputed = _in_the_makers_eyes(manifest.state(totals, needed, _frame(stated)), stated)
     for name in FootprintRollUp.__struct_fields__:
         if name in _UNCOMPUTED:
             continue
@@ -198,6 +198,12 @@ def _recompute(rolled: RollUp, evidence: Evidence) -> tuple[Totals, Demand]:
                 f"{_shown(there)}"
             )
     return totals, needed
+
+
+def _in_the_makers_eyes(recomputed: FootprintRollUp, stated: FootprintRollUp) -> FootprintRollUp:
+    """Take over who was introduced: that depends on the policy, the maker's and the reader's."""
+    weights = msgspec.structs.replace(recomputed.weights, introduced=stated.weights.introduced)
+    return msgspec.structs.replace(recomputed, weights=weights)
 
 
 _UNCOMPUTED = frozenset(
@@ -249,8 +255,8 @@ def _unverified(rolled: RollUp, found: Bundle, evidence: Evidence, at: int) -> I
             yield f"expired: statement {name} was valid until {each.fact.validity.end}"
     if evidence.introduced:
         yield (
-            f"introduced: {len(evidence.introduced)} of {len(evidence.logs)} logs are not in the "
-            "policy; their customers' statements name their keys"
+            f"introduced: {len(evidence.introduced)} of {len(evidence.logs)} logs are not in this "
+            "policy; their customers' statements name their keys, and nobody else here does"
         )
 
 

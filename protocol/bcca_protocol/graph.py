@@ -1,5 +1,6 @@
 """Which statement feeds which input, and in which order products are computed (SPEC 9.1, 9.2)."""
 
+import decimal
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -8,7 +9,7 @@ from typing import NamedTuple
 from bcca_protocol.errors import StatementError, UnitError
 from bcca_protocol.partial import Bought, Part
 from bcca_protocol.period import Span
-from bcca_protocol.quantity import ONE, convert
+from bcca_protocol.quantity import ONE, arithmetic, convert
 from bcca_protocol.verify import Verified
 
 
@@ -57,16 +58,17 @@ def connect(verified: Iterable[Verified[Part]], choose: Chooser) -> Graph:
     index = {part.commitment: i for i, part in enumerate(parts)}
     terms: list[tuple[Term, ...]] = []
     missing: list[dict[str, str]] = []
-    for part in parts:
-        fed, unfed = [], {}
-        for line, bought in enumerate(part.bought):
-            choice = choose(part, bought)
-            if not isinstance(choice, Missing):
-                fed.append(_term(line, part, bought, choice.fact, index))
-            elif bought.amount:  # an input of amount 0 is never a gap
-                unfed[bought.line] = choice.reason
-        terms.append(tuple(fed))
-        missing.append(unfed)
+    with decimal.localcontext(arithmetic()):
+        for part in parts:
+            fed, unfed = [], {}
+            for line, bought in enumerate(part.bought):
+                choice = choose(part, bought)
+                if not isinstance(choice, Missing):
+                    fed.append(_term(line, part, bought, choice.fact, index))
+                elif bought.amount:  # an input of amount 0 is never a gap
+                    unfed[bought.line] = choice.reason
+            terms.append(tuple(fed))
+            missing.append(unfed)
     return Graph(
         parts=parts, sources=sources, terms=tuple(terms), missing=tuple(missing), index=index
     )
@@ -92,7 +94,7 @@ def chooser(verified: Iterable[Verified[Part]], period: Span) -> Chooser:
         asked = (bought.origin, bought.product, bought.key, bought.site, bought.pinned, span)
         if asked not in made:
             made[asked] = _choose(bought, offers.get(asked[:2], ()), span)
-        return made[asked]
+        return _fitting(bought, made[asked])
 
     return choose
 
@@ -122,16 +124,28 @@ def _choose(bought: Bought, offers: Sequence[Verified[Part]], span: Span) -> Cho
     return Missing(next(reason for left, reason in reasons if not left))
 
 
-def _only(offers: Sequence[Verified[Part]], measure: Callable[[Part], int | str]) -> Verified[Part]:
-    """Return the one that measures most; raises StatementError showing both of two."""
-    best = max((measure(each.fact) for each in offers), key=lambda m: (str(type(m)), m))
-    first, *others = [each for each in offers if measure(each.fact) == best]
-    if others:
-        raise StatementError(
+def _only(offers: Sequence[Verified[Part]], measure: Callable[[Part], int | str]) -> Choice:
+    """Return the one that measures most; of two equal ones neither, showing both."""
+    ranked = sorted(offers, key=lambda each: each.fact.commitment)
+    ranked.sort(key=lambda each: measure(each.fact), reverse=True)
+    first, *others = ranked
+    if others and measure(others[0].fact) == measure(first.fact):
+        return Missing(
             f"two current statements of {first.fact.issuer} for {first.fact.product} in one "
             f"period: {first.fact.commitment} and {others[0].fact.commitment}"
         )
     return first
+
+
+def _fitting(bought: Bought, choice: Choice) -> Choice:
+    """Return `choice` unless its unit does not fit: one supplier's unit stops nobody else."""
+    if isinstance(choice, Missing) or bought.unit == choice.fact.unit:
+        return choice
+    try:
+        convert(bought.amount, bought.unit, choice.fact.unit, mass_kg=choice.fact.mass_kg)
+    except UnitError as error:
+        return Missing(f"{bought.product} of {bought.origin}: {error}")
+    return choice
 
 
 def _term(line: int, part: Part, bought: Bought, supplier: Part, index: Mapping[str, int]) -> Term:

@@ -69,7 +69,7 @@ def init(settings: Settings, passphrase: str, *, scrypt_n: int = SCRYPT_N) -> st
     """
     settings.require_none()
     keystore.require_none(settings.data, passphrase)
-    settings.data.mkdir(parents=True, exist_ok=True)
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     database = Database(settings.database_url)
     try:
         # Whoever sets up the same node at the same time waits here, and is then refused.

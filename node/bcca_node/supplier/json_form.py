@@ -1,20 +1,29 @@
-"""JSON by hand against the form of a statement: every difference, with its place in the document.
+"""JSON as people write it, against the form of a statement: every difference, with its place.
 
-A statement is read by reversal; what people write is not. Any order, spacing and escapes will do,
-but numbers are strings here too: a JSON number would already have been rounded by somebody.
+Any order, spacing and escapes will do. Numbers are strings here too: a JSON number may have been
+rounded by whatever wrote it.
 """
 
 import json
 import re
-import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn, get_args, get_origin
+from types import MappingProxyType
 
-import msgspec
+from msgspec import inspect
 
+from bcca_protocol import wire
 from bcca_protocol.errors import UnusableError
-from bcca_protocol.wire import showable
+
+EXAMPLES: Mapping[str, str] = MappingProxyType(
+    {
+        wire.NUMBER: 'a plain decimal such as "12.5"',
+        wire.TIME: 'a time such as "2025-01-01T00:00:00Z"',
+        wire.URN: 'a URN such as "urn:example:cell-4711"',
+        wire.ORIGIN: 'an origin such as "example.com/battery"',
+        wire.HEX_DIGEST: "64 digits of 0-9 and a-f",
+    }
+)
 
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
@@ -26,18 +35,14 @@ class JsonNumber:
     text: str
 
 
-class Repeated(dict[str, object]):
-    """An object in which names stand twice; JSON readers keep the last and say nothing."""
+class JsonObject(dict[str, object]):
+    """An object as it was written; `twice` has the names that stand in it twice."""
 
-    def __init__(self, pairs: list[tuple[str, object]]) -> None:
-        """Keep the last of each, and remember which."""
-        super().__init__(pairs)
-        names = [name for name, _ in pairs]
-        self.names = sorted({name for name in names if names.count(name) > 1})
+    twice: Sequence[str] = ()
 
 
 def parse(text: str) -> object:
-    """Return JSON `text` with its numbers and repeated names marked; raises UnusableError."""
+    """Return JSON `text`, its numbers and repeated names marked; raises UnusableError."""
     try:
         parsed: object = json.loads(
             text,
@@ -49,17 +54,94 @@ def parse(text: str) -> object:
     except ValueError as error:
         raise UnusableError(f"not JSON: {error}") from error
     except RecursionError as error:
-        raise UnusableError("not a statement: nested deeper than any statement is") from error
+        raise UnusableError("nested deeper than any statement is") from error
     return parsed
 
 
-def differences(value: object, form: Any, path: str) -> Iterator[str]:
-    """Yield every way in which `value` is not of `form`, a type of msgspec, with its place."""
-    inner = _inner(form)
-    if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
-        yield from _in_object(value, inner, path)
-    elif get_origin(inner) is tuple and isinstance(value, list):
-        item = get_args(inner)[0]
-        for index, each in enumerate(value):
-            yield from differences(each, item, f"{path}[{index}]")
-        yield from _in_leaf(value, ...)
+def differences(value: object, form: inspect.Type, path: str) -> Iterator[tuple[str, str]]:
+    """Yield every place at which `value` is not of `form`, and what is wrong there."""
+    match form:
+        case inspect.UnionType():
+            if value is not None or not form.includes_none:
+                yield from differences(value, _given(form), path)
+        case inspect.StructType():
+            yield from _in_object(value, form, path)
+        case inspect.VarTupleType():
+            yield from _in_list(value, form, path)
+        case inspect.StrType():
+            yield from ((path, problem) for problem in _in_text(value, form))
+        case inspect.LiteralType(values=choices) if value not in choices:
+            yield path, f"{_shown(value)} is none of {', '.join(map(str, choices))}"
+        case inspect.BoolType() if not isinstance(value, bool):
+            yield path, f"{_shown(value)}, where true or false belongs"
+
+
+def _object(pairs: list[tuple[str, object]]) -> JsonObject:
+    names = [name for name, _ in pairs]
+    found = JsonObject(pairs)
+    found.twice = sorted({name for name in names if names.count(name) > 1})
+    return found
+
+
+def _given(form: inspect.UnionType) -> inspect.Type:
+    """Return what a value is when it is given; choices are taken together."""
+    inner = [each for each in form.types if not isinstance(each, inspect.NoneType)]
+    if len(inner) == 1:
+        return inner[0]
+    values = [v for each in inner if isinstance(each, inspect.LiteralType) for v in each.values]
+    return inspect.LiteralType(tuple(values))
+
+
+def _in_object(value: object, form: inspect.StructType, path: str) -> Iterator[tuple[str, str]]:
+    if not isinstance(value, JsonObject):
+        yield path, f"{_shown(value)}, where an object belongs"
+        return
+    fields = {field.encode_name: field for field in form.fields}
+    for name in value.twice:
+        yield f"{path}.{name}", "stands twice"
+    for name in value:
+        if name not in fields:
+            yield f"{path}.{name}", "there is no such field"
+    for name, field in fields.items():
+        if name in value:
+            yield from differences(value[name], field.type, f"{path}.{name}")
+        elif field.required:
+            yield f"{path}.{name}", "is missing"
+
+
+def _in_list(value: object, form: inspect.VarTupleType, path: str) -> Iterator[tuple[str, str]]:
+    if not isinstance(value, list):
+        yield path, f"{_shown(value)}, where a list belongs"
+        return
+    if form.max_length is not None and len(value) > form.max_length:
+        yield path, f"{len(value)} items, where {form.max_length} fit"
+    for index, each in enumerate(value):
+        yield from differences(each, form.item_type, f"{path}[{index}]")
+
+
+def _in_text(value: object, form: inspect.StrType) -> Iterator[str]:
+    if isinstance(value, JsonNumber):
+        yield f'the number {value.text} stands without quotes, where "{value.text}" belongs'
+    elif not isinstance(value, str):
+        yield f"{_shown(value)}, where a text belongs"
+    elif len(value) < (form.min_length or 0):
+        yield "is empty"
+    elif form.max_length is not None and len(value) > form.max_length:
+        yield f"{len(value)} characters, where {form.max_length} fit"
+    elif form.pattern is not None and not re.search(form.pattern, value):
+        wanted = EXAMPLES.get(form.pattern, f"a text of the pattern {form.pattern}")
+        yield f"{_shown(value)}, where {wanted} belongs"
+    elif _HALF_CHARACTER.search(value) or wire.showable(value) != value:
+        yield f"{_shown(value)} holds control characters, which are not shown"
+
+
+def _shown(value: object) -> str:
+    """Return `value` as it was written, shortened."""
+    match value:
+        case JsonNumber(text):
+            return text[:80]
+        case dict():
+            return "an object"
+        case list():
+            return "a list"
+    return ascii(value)[:80] if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,101 @@
+"""Where a request may go: never, on a stranger's word, to a private address.
+
+A URL is checked before it is asked for, and a name's addresses when it is connected to, so that a
+name that changes its addresses in between gains nothing.
+"""
+
+import socket
+from collections.abc import Collection
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+
+import httpx
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from bcca_node.network.limits import MAX_URL_CHARS
+from bcca_protocol.errors import MalformedError, RefusedError
+from bcca_protocol.policy import Policy
+from bcca_protocol.wire import showable
+
+_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address in its last 32 bits
+
+
+class Guard:
+    """Lets requests out to public addresses, and to the hosts that a policy names wherever."""
+
+    def __init__(self, named: Collection[str] = ()) -> None:
+        """Trust the hosts called `named` to be on a private network."""
+        self._named = frozenset(host.lower() for host in named)
+
+    def check_url(self, text: str) -> httpx.URL:
+        """Return the URL in `text`; raises MalformedError, RefusedError for a private address."""
+        url = _parse(text)
+        try:
+            literal = ip_address(url.host)
+        except ValueError:
+            return url  # a name: its addresses are checked when it is connected to
+        self.check_addresses(url.host, [str(literal)])
+        return url
+
+    def check_addresses(self, host: str, addresses: Collection[str]) -> None:
+        """Return if a connection for `host` may go to each of `addresses`; raises RefusedError."""
+        if host.lower() in self._named:
+            return
+        for address in addresses:
+            if not is_public(ip_address(address)):
+                raise RefusedError(
+                    f"{showable(host)}: {address} is a private address, and no host of the policy"
+                )
+
+
+class GuardedResolver(AbstractResolver):
+    """Resolves names as `inner` does, and hands out no address that the guard refuses."""
+
+    def __init__(self, guard: Guard, inner: AbstractResolver) -> None:
+        """Check what `inner` finds."""
+        self._guard = guard
+        self._inner = inner
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Return the addresses of `host`; raises RefusedError if one of them is private."""
+        found = await self._inner.resolve(host, port, family)
+        self._guard.check_addresses(host, [each["host"] for each in found])
+        return found
+
+    async def close(self) -> None:
+        """Close the resolver inside."""
+        await self._inner.close()
+
+
+def hosts_of(policy: Policy) -> frozenset[str]:
+    """Return the hosts that a policy names."""
+    lines = (*policy.logs.values(), *policy.witnesses.values())
+    return frozenset(_parse(line.url).host for line in lines if line.url is not None)
+
+
+def is_public(address: IPv4Address | IPv6Address) -> bool:
+    """Say whether an address is everybody's: not private, local, reserved or a group's."""
+    inner = address if isinstance(address, IPv4Address) else _inner(address)
+    if inner is not None and inner != address:
+        return is_public(inner)
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def _inner(address: IPv6Address) -> IPv4Address | None:
+    """Return the IPv4 address to which an IPv6 address leads, if it does."""
+    if address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour
+
+
+def _parse(text: str) -> httpx.URL:
+    if len(text) > MAX_URL_CHARS:
+        raise MalformedError(f"URL of {len(text)} characters, over {MAX_URL_CHARS}")
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL as error:
+        raise MalformedError(f"{showable(text)!r} is not a URL: {error}") from error
+    if url.scheme not in ("http", "https") or not url.host or url.userinfo:
+        raise MalformedError(f"{showable(text)!r} is not a URL of http or https without a user")
+    return url
