@@ -4,35 +4,40 @@ from decimal import Decimal
 
 from bcca_protocol import footprint
 from bcca_protocol.errors import StatementError, UnitError
-from bcca_protocol.footprint import Cell
 from bcca_protocol.inventory import Activity, Electricity, Factor, Leg, Quality
-from bcca_protocol.quantity import ZERO, convert, not_negative, number, plain
+from bcca_protocol.quantity import ZERO, convert, number, plain
 
 BEST_SCORE, WORST_SCORE = 1, 5
 OWN_SUPPLY = frozenset({"onSite", "directLine"})  # these count at their own factor both ways
 
 
-def check(line: Activity, gwp: str) -> None:
-    """Raise StatementError unless the line keeps the rules of SPEC 7.2; `gwp` is the method's."""
-    not_negative(line.amount, f"line {line.id}: amount")
+def check(line: Activity, gwp: str) -> Decimal:
+    """Return the line's amount, the rules of SPEC 7.2 kept; `gwp` is the method's.
+
+    Raises StatementError.
+    """
+    amount = number(line.amount)
+    if amount < 0:
+        raise StatementError(f"line {line.id}: amount: {line.amount} is below zero")
     _check_factor(line, line.factor, gwp)
     if line.electricity is not None:
         _check_electricity(line, line.electricity, gwp)
     if line.leg is not None:
         _check_leg(line, line.leg)
+    return amount
 
 
-def kg_by_cell(line: Activity, factor: Factor, share: Decimal) -> list[tuple[Cell, Decimal]]:
-    """Return kg CO2e by cell: convert, times `factor`, times `share` where joint (SPEC 3.4).
+def kg_by_component(
+    line: Activity, amount: Decimal, factor: Factor, share: Decimal
+) -> list[tuple[int, Decimal]]:
+    """Return kg CO2e by place in `COMPONENTS`: convert, times `factor`, times `share` where joint.
 
-    Raises StatementError where the line's unit does not fit its factor's.
+    The order of SPEC 3.4. Raises StatementError where the line's unit does not fit its factor's.
     """
-    try:
-        amount = convert(number(line.amount), line.unit, factor.unit)
-    except UnitError as error:
-        raise StatementError(f"line {line.id}: {error}") from error
-    values = [(cell, amount * value) for cell, value in footprint.cells(line.stage, factor.values)]
-    return [(cell, value * share) for cell, value in values] if line.joint else values
+    if line.unit != factor.unit:
+        amount = _converted(line, amount, factor)
+    kg = [(place, amount * value) for place, value in footprint.figures(factor.values)]
+    return [(place, value * share) for place, value in kg] if line.joint else kg
 
 
 def location_factor(line: Activity) -> Factor:
@@ -56,6 +61,13 @@ def scores(quality: Quality, line: str) -> tuple[Decimal, Decimal, Decimal]:
     if not all(BEST_SCORE <= score <= WORST_SCORE for score in (te, ge, ti)):
         raise StatementError(f"line {line}: quality {te}, {ge}, {ti}, where each is 1 to 5")
     return te, ge, ti
+
+
+def _converted(line: Activity, amount: Decimal, factor: Factor) -> Decimal:
+    try:
+        return convert(amount, line.unit, factor.unit)
+    except UnitError as error:
+        raise StatementError(f"line {line.id}: {error}") from error
 
 
 def _check_factor(line: Activity, factor: Factor, gwp: str) -> None:

@@ -3,13 +3,15 @@
 import decimal
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
 
 import msgspec
 
-from bcca_protocol.errors import StatementError
-from bcca_protocol.quantity import ZERO, arithmetic, number, plain
-from bcca_protocol.wire import Number, Record
+from bcca_protocol.errors import MalformedError, StatementError
+from bcca_protocol.limits import MAX_KEPT_FACTORS
+from bcca_protocol.quantity import ZERO, arithmetic, numbers, plain
+from bcca_protocol.wire import Figure, Record
 
 Stage = Literal["rawMaterial", "production", "distribution", "use", "endOfLife"]
 Component = Literal[
@@ -47,17 +49,24 @@ class Cell(NamedTuple):
 class Components(Record, frozen=True):
     """Kg CO2e by component as written; what is left out is zero. Order: `COMPONENTS`."""
 
-    fossil: Number | None = None
-    biogenic_non_co2: Number | None = msgspec.field(default=None, name="biogenicNonCO2")
-    biogenic_co2: Number | None = msgspec.field(default=None, name="biogenicCO2")
-    biogenic_uptake: Number | None = None
-    land_use_change: Number | None = None
-    land_management: Number | None = None
-    land_removals: Number | None = None
-    technological_removals: Number | None = None
-    ccs_capture: Number | None = None
-    aviation: Number | None = None
-    packaging: Number | None = None
+    fossil: Figure | None = None
+    biogenic_non_co2: Figure | None = msgspec.field(default=None, name="biogenicNonCO2")
+    biogenic_co2: Figure | None = msgspec.field(default=None, name="biogenicCO2")
+    biogenic_uptake: Figure | None = None
+    land_use_change: Figure | None = None
+    land_management: Figure | None = None
+    land_removals: Figure | None = None
+    technological_removals: Figure | None = None
+    ccs_capture: Figure | None = None
+    aviation: Figure | None = None
+    packaging: Figure | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no number (msgspec says where it stands)."""
+        try:
+            figures(self)
+        except MalformedError as error:
+            raise ValueError(str(error)) from error
 
 
 class Stages(Record, frozen=True):
@@ -72,31 +81,39 @@ class Stages(Record, frozen=True):
 
 Footprint = Mapping[Cell, Decimal]  # kg CO2e; a cell that is absent is zero
 
-_CELLS = {stage: tuple(Cell(stage, component) for component in COMPONENTS) for stage in STAGES}
+CELLS = {stage: tuple(Cell(stage, component) for component in COMPONENTS) for stage in STAGES}
+
+
+@lru_cache(MAX_KEPT_FACTORS)
+def figures(components: Components) -> tuple[tuple[int, Decimal], ...]:
+    """Return the written values, each with its place in `COMPONENTS`.
+
+    Kept for a while: thousands of statements use the factors of one data set. Raises
+    MalformedError, LimitError.
+    """
+    written = [(i, t) for i, t in enumerate(msgspec.structs.astuple(components)) if t is not None]
+    places, texts = zip(*written, strict=True) if written else ((), ())
+    return tuple(zip(places, numbers(texts), strict=True))
 
 
 def values_of(components: Components) -> list[tuple[Component, Decimal]]:
     """Return the written values by component, in the order of `COMPONENTS`."""
-    written = msgspec.structs.astuple(components)
-    return [(c, number(text)) for c, text in zip(COMPONENTS, written, strict=True) if text]
+    return [(COMPONENTS[place], value) for place, value in figures(components)]
 
 
 def cells(stage: Stage, components: Components) -> list[tuple[Cell, Decimal]]:
     """Return the written values of one stage by cell, in the order of `COMPONENTS`."""
-    written = msgspec.structs.astuple(components)
-    return [(cell, number(text)) for cell, text in zip(_CELLS[stage], written, strict=True) if text]
+    return [(CELLS[stage][place], value) for place, value in figures(components)]
 
 
 def decode(stages: Stages) -> dict[Cell, Decimal]:
     """Return the footprint that `stages` writes; raises StatementError on a sign (SPEC 4.5)."""
     footprint: dict[Cell, Decimal] = {}
     for stage, components in zip(STAGES, msgspec.structs.astuple(stages), strict=True):
-        if components is None:
-            continue
-        written = msgspec.structs.astuple(components)
-        for cell, text in zip(_CELLS[stage], written, strict=True):
-            if text is not None:
-                footprint[cell] = _signed(cell, number(text))
+        if components is not None:
+            here = CELLS[stage]
+            for place, value in figures(components):
+                footprint[here[place]] = _signed(here[place], value)
     return footprint
 
 
@@ -104,7 +121,7 @@ def encode(footprint: Footprint) -> Stages:
     """Return `footprint` as it is written: zeros left out, numbers plain."""
     by_stage: dict[Stage, Components | None] = {}
     for stage in STAGES:
-        texts = [plain(footprint.get(cell, ZERO)) for cell in _CELLS[stage]]
+        texts = [plain(footprint.get(cell, ZERO)) for cell in CELLS[stage]]
         given = [None if text == "0" else text for text in texts]
         by_stage[stage] = Components(*given) if any(given) else None
     return Stages(*by_stage.values())

@@ -20,6 +20,7 @@ MAX_DIGITS = 34  # IEEE 754 decimal128
 MAX_NUMBER_CHARS = 128  # a plain decimal with 34 digits between 1e-90 and 1e90
 MAX_TEXT_CHARS = 2_000  # any one name or reason
 MAX_VALIDITY_YEARS = 3  # statement.md: never longer
+MAX_KEPT_FACTORS = 4_096  # a pack's tree uses hundreds of data sets; 2 kB each once parsed
 
 # Policy
 MAX_POLICY_BYTES = 1024 * 1024  # 1,000 logs of 200 bytes, five times over

@@ -1,6 +1,7 @@
 """The own lines of a partial footprint added up (SPEC 7.1)."""
 
 import decimal
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -8,7 +9,7 @@ import msgspec
 
 from bcca_protocol import activity, footprint
 from bcca_protocol.errors import StatementError
-from bcca_protocol.footprint import INCLUDING_UPTAKE, UPTAKE, Cell, Footprint
+from bcca_protocol.footprint import CELLS, COMPONENTS, EXCLUDING_UPTAKE, Cell, Footprint
 from bcca_protocol.inventory import Activity, Allocation
 from bcca_protocol.quantity import (
     ONE,
@@ -21,7 +22,7 @@ from bcca_protocol.quantity import (
 )
 from bcca_protocol.statement import PartialFootprint
 
-_COUNTED = frozenset(INCLUDING_UPTAKE) - UPTAKE
+_COUNTED = frozenset(COMPONENTS.index(component) for component in EXCLUDING_UPTAKE)
 
 
 class Tally(NamedTuple):
@@ -89,19 +90,21 @@ def mass_of(statement: PartialFootprint) -> Decimal | None:
 def add_up(statement: PartialFootprint, scale: Scale) -> tuple[Footprint, Tally]:
     """Return own kg CO2e per declared unit, and the tally; raises StatementError (SPEC 7.2)."""
     sums: dict[Cell, Decimal] = {}
-    lines: list[tuple[Activity, Decimal]] = []
+    contributions: list[Decimal] = []
+    gwp, share = statement.method.gwp, scale.share
     for line in statement.activities:
-        activity.check(line, statement.method.gwp)
+        amount = activity.check(line, gwp)
         if line.joint and statement.allocation is None:
             raise StatementError(f"line {line.id}: joint, where the statement has no allocation")
-        counted = ZERO
-        for cell, value in activity.kg_by_cell(line, line.factor, scale.share):
-            sums[cell] = sums.get(cell, ZERO) + value
-            if cell.component in _COUNTED:
-                counted += value
-        lines.append((line, abs(counted)))
+        cells, counted = CELLS[line.stage], ZERO
+        for place, kg in activity.kg_by_component(line, amount, line.factor, share):
+            cell = cells[place]
+            sums[cell] = sums.get(cell, ZERO) + kg
+            if place in _COUNTED:
+                counted += kg
+        contributions.append(abs(counted))
     excluded = (number(e.estimate) for e in statement.exclusions or () if e.estimate)
-    tally = _tally(lines, scale, sum(excluded, ZERO))
+    tally = _tally(statement.activities, contributions, scale, sum(excluded, ZERO))
     return {cell: scale.apply(value) for cell, value in sums.items()}, tally
 
 
@@ -109,22 +112,26 @@ def add_up_by_location(statement: PartialFootprint, scale: Scale) -> Footprint:
     """Return own kg CO2e with every line at its location factor (SPEC 7.4)."""
     sums: dict[Cell, Decimal] = {}
     for line in statement.activities:
-        factor = activity.location_factor(line)
-        for cell, value in activity.kg_by_cell(line, factor, scale.share):
-            sums[cell] = sums.get(cell, ZERO) + value
+        factor, cells = activity.location_factor(line), CELLS[line.stage]
+        amount = number(line.amount)
+        for place, kg in activity.kg_by_component(line, amount, factor, scale.share):
+            sums[cells[place]] = sums.get(cells[place], ZERO) + kg
     return {cell: scale.apply(value) for cell, value in sums.items()}
 
 
-def _tally(lines: list[tuple[Activity, Decimal]], scale: Scale, excluded: Decimal) -> Tally:
+def _tally(
+    lines: Sequence[Activity], contributions: Sequence[Decimal], scale: Scale, excluded: Decimal
+) -> Tally:
     absolute = primary = amounts = factors = ZERO
     covered = technological = geographical = temporal = ZERO
-    for line, kg in lines:
+    for line, kg in zip(lines, contributions, strict=True):
         absolute += kg
-        if line.amount_kind == "measured":
+        measured = line.amount_kind == "measured"
+        if measured:
             amounts += kg
         if line.factor.kind == "supplierSpecific":
             factors += kg
-            primary += kg if line.amount_kind == "measured" else ZERO
+            primary += kg if measured else ZERO
         if line.quality is not None:
             scores = activity.scores(line.quality, line.id)
             covered += kg

@@ -4,14 +4,18 @@ Signed results use IEEE 754 decimal128: 34 digits, round-half-even, every operat
 """
 
 import decimal
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from types import MappingProxyType
 from typing import Literal, NamedTuple, get_args
 
-from bcca_protocol.errors import LimitError, StatementError, UnitError
+from bcca_protocol.errors import LimitError, MalformedError, StatementError, UnitError
 from bcca_protocol.limits import MAX_DIGITS, MAX_NUMBER_CHARS
+from bcca_protocol.wire import NUMBER, NUMBERS, showable
+
+_NUMBER, _NUMBERS = re.compile(NUMBER), re.compile(NUMBERS)
 
 ZERO = Decimal(0)
 ONE = Decimal(1)
@@ -45,6 +49,17 @@ def number(text: str) -> Decimal:
     if len(text) > MAX_DIGITS and len(value.as_tuple().digits) > MAX_DIGITS:
         raise LimitError(f"number {text}: more than {MAX_DIGITS} significant digits")
     return value
+
+
+def numbers(texts: Sequence[str]) -> list[Decimal]:
+    """Return the values of some `wire.Figure`s; raises MalformedError for one that is no number.
+
+    Raises LimitError as `number` does.
+    """
+    if not _NUMBERS.fullmatch(",".join((*texts, ""))):
+        wrong = next(text for text in texts if not _NUMBER.search(text))
+        raise MalformedError(f"number {showable(repr(wrong))}: not a plain decimal")
+    return list(map(number, texts))
 
 
 def positive(text: str, what: str) -> Decimal:

@@ -5,7 +5,6 @@ sorting rule is met by sorting ASCII names; its escapes are the ones msgspec wri
 """
 
 import base64
-import binascii
 import re
 from typing import Annotated, TypeVar
 
@@ -18,12 +17,16 @@ T = TypeVar("T")
 
 # Anchored with \A and \Z: `$` would accept "1\n". Digits are spelled out: `\d` is also Arabic.
 NUMBER = r"\A(?!-0(?:\.0*)?\Z)-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?\Z"
+NUMBERS = r"(?:(?!-0(?:\.0*)?,)-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?,)*+"  # each with a comma behind it
 TIME = r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\Z"
 HEX_DIGEST = r"\A[0-9a-f]{64}\Z"
 ORIGIN = r"\A[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?:/[A-Za-z0-9._~-]+)*\Z"
 URN = r"\Aurn:[a-z0-9][a-z0-9-]{0,30}[a-z0-9]:[A-Za-z0-9._~!$'()*+,;=:@/-]+\Z"
 
 Number = Annotated[str, msgspec.Meta(pattern=NUMBER, max_length=MAX_NUMBER_CHARS)]
+# Most numbers of a statement stand in its factors: they are checked together, where they are
+# parsed (`quantity.numbers`), at a fourth of the price.
+Figure = Annotated[str, msgspec.Meta(max_length=MAX_NUMBER_CHARS)]
 Time = Annotated[str, msgspec.Meta(pattern=TIME)]
 HexDigest = Annotated[str, msgspec.Meta(pattern=HEX_DIGEST)]
 Origin = Annotated[str, msgspec.Meta(pattern=ORIGIN, max_length=MAX_ORIGIN_BYTES)]
@@ -36,6 +39,7 @@ _ESCAPED_CONTROL = re.compile(rb"(?<!\\)(?:\\\\)*\\[bfnrtu]")
 _INT_DIGITS = 19  # 2**63 - 1 has 19
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
+_BASE64 = msgspec.json.Decoder(bytes)  # reads long texts in a third of binascii's time
 
 
 class Record(
@@ -63,7 +67,8 @@ def decode(data: bytes, decoder: msgspec.json.Decoder[T], *, what: str, limit: i
     if len(data) > limit:
         raise LimitError(f"{what}: {len(data)} bytes, where at most {limit} are read")
     value = read(data, decoder, what=what)
-    written = _ENCODER.encode(value)
+    written = bytearray(len(data))
+    _ENCODER.encode_into(value, written)  # cut to what was written
     if written != data:
         raise MalformedError(f"{what}: not in canonical form: {_first_difference(data, written)}")
     refuse_controls(data, what)
@@ -104,10 +109,13 @@ def unb64(text: str, what: str, size: int | None = None) -> bytes:
     Raises MalformedError for any other spelling, such as non-zero trailing bits.
     """
     try:
-        data = binascii.a2b_base64(text, strict_mode=True)
-    except (binascii.Error, ValueError) as error:
+        data = _BASE64.decode(f'"{text}"')
+    except (msgspec.MsgspecError, UnicodeEncodeError) as error:
         raise MalformedError(f"{what}: not base64: {showable(text[:80])}") from error
-    # Strict mode refuses all but bits that are set behind the last byte: only the end can differ.
+    # Two spellings are still read: escapes of JSON, which are longer, and bits set behind the last
+    # byte, which only the end can show.
+    if len(text) != 4 * ((len(data) + 2) // 3):
+        raise MalformedError(f"{what}: not base64: {showable(text[:80])}")
     if b64(data[len(data) - 1 - (len(data) - 1) % 3 :]) != text[-4:]:
         raise MalformedError(f"{what}: {showable(text[:80])} is not how base64 is written")
     if size is not None and len(data) != size:
@@ -124,8 +132,8 @@ def decimal_int(text: str, what: str) -> int:
     return int(text)
 
 
-def _first_difference(data: bytes, written: bytes) -> str:
+def _first_difference(data: bytes, written: bytearray) -> str:
     pairs = enumerate(zip(data, written, strict=False))
     at = next((i for i, (a, b) in pairs if a != b), min(len(data), len(written)))
-    here, there = (showable(repr(raw[at : at + 24])[1:]) for raw in (data, written))
+    here, there = (showable(repr(bytes(raw[at : at + 24]))[1:]) for raw in (data, written))
     return f"at byte {at} it has {here}, where {there} belongs"

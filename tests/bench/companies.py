@@ -57,6 +57,7 @@ UNITS: Final[dict[str, Unit]] = {
     "market for wastewater, average": "m3",
 }
 KINDS: Final = {"kWh": "energy", "MJ": "energy", "tkm": "transport", "m3": "waste"}
+LONGEST_AMOUNT: Final = 17  # decimals; the shortest has two
 
 
 def digits(what: str, count: int) -> str:
@@ -156,16 +157,16 @@ def factor(number: int) -> Factor:
 FACTORS: Final = tuple(factor(n) for n in range(len(UNITS) * len(PLACES)))
 
 
-def activity(product: int, line: int) -> Activity:
+def activity(product: int, line: int, stage: Stage) -> Activity:
     """Return own line `line` of a product: a data set, and an amount no other line has."""
     used = FACTORS[(product * 7 + line * 11) % len(FACTORS)]
     kind = KINDS.get(used.unit, "material")
     return Activity(
         id=f"{line + 1}",
         name=used.dataset.rpartition(",")[0],
-        stage=STAGES[line % len(STAGES)],
+        stage=stage,
         kind=kind,  # type: ignore[arg-type]  # one of the literals
-        amount=f"{line % 3}.{digits(f'{product} {line}', 4 + line)}",
+        amount=f"{line % 3}.{digits(f'{product} {line}', 2 + line * 7 % LONGEST_AMOUNT)}",
         unit=used.unit,
         amount_kind="calculated",
         factor=used,

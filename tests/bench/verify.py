@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from companies import Company, activity, bought, partial, policy_of
+from companies import STAGES, Company, activity, bought, partial, policy_of
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from bcca_protocol import policy, verify
@@ -52,7 +52,7 @@ class Chunk:
         company = Company(origin=f"supplier{number}.example/bcca")
         customer_of = Company(origin=f"supplier{number + 1}.example/bcca")
         for product in range(number * CHUNK, number * CHUNK + size):
-            lines = [activity(product, line) for line in range(OWN_LINES)]
+            lines = [activity(product, line, STAGES[line % 2]) for line in range(OWN_LINES)]
             bom = [
                 bought(product, OWN_LINES + n, product + CHUNK + n, customer_of)
                 for n in range(INPUTS)

@@ -22,13 +22,13 @@ from bcca_node.ledger.files import write_whole
 from bcca_node.ledger.words import to_words
 from bcca_protocol import wire
 from bcca_protocol.entry import Genesis, KeyAdd
-from bcca_protocol.errors import RefusedError, UnusableError
+from bcca_protocol.errors import MalformedError, RefusedError, UnusableError
 from bcca_protocol.keys import KEY_BYTES, Algorithm, Role, SeedSigner, Signer, VerifierKey
 from bcca_protocol.wire import Record, b64, unb64
 
 FILE = "keys.json"
 SCRYPT_N = 2**15  # with r = 8: 32 MB and a tenth of a second for each guess
-MAX_SCRYPT_N = 2**20  # 1 GB: beyond it the file is damaged
+MAX_SCRYPT_N = 2**20  # with r = 8: 1 GB
 
 _ALGORITHMS: Mapping[Role, Algorithm] = {
     Role.LOG: Algorithm.ED25519,
@@ -40,6 +40,7 @@ _ALGORITHMS: Mapping[Role, Algorithm] = {
 _SECRET = "nonce secret"  # noqa: S105 - what is sealed, not what opens it
 _AEAD_NONCE_BYTES = 12  # RFC 8439, 2.8
 _SALT_BYTES = 16
+_R, _P = 8, 1  # RFC 7914, 2: n alone says how costly a guess is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +68,12 @@ class Keystore:
     """The public part of DATA/keys.json; `open` gives the rest."""
 
     def __init__(self, file: "_File") -> None:
-        """Read the verifier keys; raises MalformedError."""
+        """Read the verifier keys; raises MalformedError where one is missing."""
         self._file = file
         self.origin = file.origin
+        missing = _ALGORITHMS.keys() - {each.role for each in file.keys}
+        if missing:
+            raise MalformedError(f"it has no {' and no '.join(sorted(missing))} key")
         self.keys = tuple(
             KeyRecord(role=each.role, key=VerifierKey.parse(each.vkey), index=each.index)
             for each in file.keys
@@ -124,7 +128,7 @@ def create(
     The words are nowhere else. Raises UnusableError as `require_none` does.
     """
     require_none(data, passphrase)
-    kdf = _Scrypt(n=scrypt_n, r=8, p=1, salt=b64(token_bytes(_SALT_BYTES)))
+    kdf = _Scrypt(n=scrypt_n, r=_R, p=_P, salt=b64(token_bytes(_SALT_BYTES)))
     box = _box(passphrase, kdf)
     recovery = token_bytes(KEY_BYTES)
     public = SeedSigner(name=origin, algorithm=Algorithm.ED25519, seed=recovery).key.public
@@ -180,8 +184,8 @@ def _verifier(origin: str, algorithm: Algorithm, seed: bytes) -> VerifierKey:
 
 
 def _box(passphrase: str, kdf: _Scrypt) -> ChaCha20Poly1305:
-    if kdf.n > MAX_SCRYPT_N:
-        raise UnusableError(f"{FILE}: scrypt with n = {kdf.n}, over {MAX_SCRYPT_N}")
+    if not 1 < kdf.n <= MAX_SCRYPT_N or kdf.n.bit_count() != 1 or (kdf.r, kdf.p) != (_R, _P):
+        raise UnusableError(f"{FILE}: scrypt of n = {kdf.n}, r = {kdf.r}, p = {kdf.p} is not ours")
     # One passphrase, however a keyboard composes its letters.
     typed = unicodedata.normalize("NFC", passphrase).encode(errors="surrogateescape")
     salt = unb64(kdf.salt, f"salt of {FILE}")

@@ -1,5 +1,7 @@
 """One organisation's node: its settings, its data and its keys. A process may hold twenty."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -13,6 +15,11 @@ from bcca_protocol.errors import UnusableError
 from bcca_protocol.keys import Role, VerifierKey
 
 
+def system_clock() -> int:
+    """Return the time in POSIX seconds."""
+    return int(time.time())
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
     """A node with its database open; without `keyring` it reads and serves, and signs nothing."""
@@ -22,9 +29,16 @@ class Node:
     keystore: Keystore
     trust: Trust
     keyring: Keyring | None = None
+    clock: Callable[[], int] = system_clock
 
     @classmethod
-    def open(cls, settings: Settings, passphrase: str | None = None) -> Self:
+    def open(
+        cls,
+        settings: Settings,
+        passphrase: str | None = None,
+        *,
+        clock: Callable[[], int] = system_clock,
+    ) -> Self:
         """Return the node of a data folder; raises UnusableError, UnavailableError."""
         keys = Keystore.read(settings.data)
         if keys.origin != settings.origin:
@@ -38,6 +52,7 @@ class Node:
             keystore=keys,
             trust=Trust(settings.data),
             keyring=keyring,
+            clock=clock,
         )
 
     @property

@@ -7,27 +7,18 @@ restates a period, `follows` is the next one, and both end up in the log beside 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
 
 from sqlmodel import Session
 
 from bcca_node.ledger import log
 from bcca_node.ledger.node import Node
-from bcca_node.ledger.sign import Predicate, SignedStatement, predicate_of, sign_statement
+from bcca_node.ledger.sign import Predicate, SignedStatement, place_of, predicate_of, sign_statement
 from bcca_node.storage import logs, statements
-from bcca_node.storage.statements import OwnStatement
+from bcca_node.storage.statements import OwnStatement, Place
 from bcca_protocol.entry import Status, StatusEntry, status_handle
 from bcca_protocol.errors import UnusableError
 from bcca_protocol.keys import Role
 from bcca_protocol.limits import MAX_TREE_SIZE
-from bcca_protocol.statement import (
-    FOOTPRINT,
-    OPINION,
-    PARTIAL_FOOTPRINT,
-    FootprintRollUp,
-    Opinion,
-    PartialFootprint,
-)
 from bcca_protocol.wire import unb64
 
 
@@ -72,15 +63,6 @@ def publish(node: Node, predicates: Sequence[Predicate]) -> list[Published]:
         return [batch.published(each, 0 if head is None else head.size) for each in signed]
 
 
-class _Place(NamedTuple):
-    """What can hold one current statement at a time."""
-
-    kind: str
-    product: str
-    site: str | None
-    batch: str | None
-
-
 class _Batch:
     """The statements of one transaction, and the entries they make behind the `first` ones."""
 
@@ -91,10 +73,10 @@ class _Batch:
         earlier = [name for each in signed if (name := _earlier(each.predicate)) is not None]
         known = statements.find(session, [*commitments, *earlier])
         self._known = {each.commitment: each for each in known}
-        self._current: dict[_Place, dict[str, OwnStatement]] = {}
+        self._current: dict[Place, dict[str, OwnStatement]] = {}
         products = sorted({each.predicate.product.id for each in signed})
         for each in statements.current(session, products, MAX_TREE_SIZE):
-            self._current.setdefault(_place(each), {})[each.commitment] = each
+            self._current.setdefault(each.place, {})[each.commitment] = each
         self._added: list[OwnStatement] = []
         self._ended: dict[str, int] = {}
         self.lines: list[str] = []
@@ -115,7 +97,7 @@ class _Batch:
             case _:
                 raise UnusableError(f"draft of {new.product}: it both corrects and follows")
         self._require_place(new)
-        self._current.setdefault(_place(new), {})[new.commitment] = new
+        self._current.setdefault(new.place, {})[new.commitment] = new
         self._known[new.commitment] = new
         self._added.append(new)
 
@@ -145,7 +127,8 @@ class _Batch:
             raise UnusableError(f"{what}, which is no statement of this node")
         if (old.kind, old.product, old.site) != (new.kind, new.product, new.site):
             raise UnusableError(
-                f"{what}, which is {_name(old)} at site {old.site}, not {_name(new)} at {new.site}"
+                f"{what}, a {old.kind} of {old.product} at site {old.site}, not a {new.kind} of "
+                f"{new.product} at {new.site}"
             )
         if old.ended is not None or commitment in self._ended:
             raise UnusableError(f"{what}, which was revoked or corrected before")
@@ -153,13 +136,13 @@ class _Batch:
 
     def _end(self, new: OwnStatement, old: OwnStatement) -> None:
         """Correct `old`: the same period, restated."""
-        if (old.period_start, old.period_end) != (new.period_start, new.period_end):
+        if old.span != new.span:
             raise UnusableError(
                 f"draft of {new.product}: it corrects {old.commitment}, whose period is "
                 f"{_period(old)}, but has {_period(new)}"
             )
         self._ended[old.commitment] = self._next
-        self._current[_place(old)].pop(old.commitment)
+        self._current[old.place].pop(old.commitment)
         self._add_status(old, Status.CORRECTED, new)
 
     def _supersede(self, new: OwnStatement, old: OwnStatement) -> None:
@@ -181,8 +164,8 @@ class _Batch:
         self.lines.append(entry.encode())
 
     def _require_place(self, new: OwnStatement) -> None:
-        for old in self._current.get(_place(new), {}).values():
-            if new.period_start < old.period_end and old.period_start < new.period_end:
+        for old in self._current.get(new.place, {}).values():
+            if new.span.overlap_with(old.span):
                 raise UnusableError(
                     f"draft of {new.product}: {new.commitment} for {_period(new)} overlaps "
                     f"{old.commitment} for {_period(old)}: let it correct or follow that"
@@ -195,36 +178,19 @@ def _earlier(predicate: Predicate) -> str | None:
 
 def _own(signed: SignedStatement, index: int) -> OwnStatement:
     predicate = signed.predicate
+    place = place_of(predicate)
     return OwnStatement(
         commitment=signed.commitment,
         index=index,
-        kind=_kind(predicate),
-        product=predicate.product.id,
-        site=None if predicate.site is None else predicate.site.id,
-        batch=predicate.batch,
+        kind=place.kind,
+        product=place.product,
+        site=place.site,
+        batch=place.batch,
         period_start=predicate.period.start,
         period_end=predicate.period.end,
         sharing=predicate.sharing,
         envelope=signed.envelope,
     )
-
-
-def _kind(predicate: Predicate) -> str:
-    match predicate:
-        case PartialFootprint():
-            return PARTIAL_FOOTPRINT
-        case FootprintRollUp():
-            return FOOTPRINT
-        case Opinion():
-            return OPINION
-
-
-def _place(own: OwnStatement) -> _Place:
-    return _Place(own.kind, own.product, own.site, own.batch)
-
-
-def _name(own: OwnStatement) -> str:
-    return f"a {own.kind} of {own.product}"
 
 
 def _period(own: OwnStatement) -> str:

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import msgspec
 
 from bcca_node.ledger.keystore import Keyring
+from bcca_node.storage.statements import Place
 from bcca_protocol import partial, rollup, statement, wire
 from bcca_protocol.entry import NONCE_BYTES, StatementEntry
 from bcca_protocol.envelope import Envelope, sign, verify_envelope
@@ -15,7 +16,10 @@ from bcca_protocol.errors import BccaError, UnusableError
 from bcca_protocol.keys import Role
 from bcca_protocol.limits import MAX_STATEMENT_BYTES
 from bcca_protocol.statement import (
+    FOOTPRINT,
     IN_TOTO,
+    OPINION,
+    PARTIAL_FOOTPRINT,
     Digest,
     FootprintRollUp,
     Opinion,
@@ -78,6 +82,22 @@ def sign_statement(
 def predicate_of(envelope: bytes) -> Predicate:
     """Return the predicate in an envelope of this node's own."""
     return statement.decode(Envelope.parse(envelope).payload).predicate
+
+
+def place_of(predicate: Predicate) -> Place:
+    """Return what a predicate will compete for with others of its period."""
+    site = None if predicate.site is None else predicate.site.id
+    return Place(_kind(predicate), predicate.product.id, site, predicate.batch)
+
+
+def _kind(predicate: Predicate) -> str:
+    match predicate:
+        case PartialFootprint():
+            return PARTIAL_FOOTPRINT
+        case FootprintRollUp():
+            return FOOTPRINT
+        case Opinion():
+            return OPINION
 
 
 def _nonce(predicate: Predicate, secret: bytes) -> str:

@@ -11,19 +11,19 @@ from bcca_protocol.witness import Answer, WitnessState
 _ATTEMPTS = 5  # each fails only because another request for the same log succeeded
 
 
-def add_checkpoint(node: Node, request: bytes, *, at: int) -> Answer:
-    """Return the answer to an add-checkpoint request at POSIX second `at`.
+def add_checkpoint(node: Node, request: bytes) -> Answer:
+    """Return the answer to an add-checkpoint request.
 
     Raises UnusableError if the keys are closed, UnavailableError if others are always faster.
     """
     for _ in range(_ATTEMPTS):
-        answer = _attempt(node, request, at)
+        answer = _attempt(node, request)
         if answer is not None:
             return answer
     raise UnavailableError(f"witness {node.origin}: this log is being cosigned, ask again")
 
 
-def _attempt(node: Node, request: bytes, at: int) -> Answer | None:
+def _attempt(node: Node, request: bytes) -> Answer | None:
     """Return an answer and store what it says; None if another head came in between."""
     before: WitnessState | None = None
 
@@ -33,7 +33,8 @@ def _attempt(node: Node, request: bytes, at: int) -> Answer | None:
             before = witnessed.last(session, origin)
         return before
 
-    answer = witness.answer(request, _logs(node), last, node.keys.signer(Role.WITNESS), at)
+    signer = node.keys.signer(Role.WITNESS)
+    answer = witness.answer(request, _logs(node), last, signer, node.clock())
     if answer.note is None:
         return answer
     shown, note = Checkpoint.parse(answer.note.text), answer.note.encode()

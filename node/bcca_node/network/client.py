@@ -5,10 +5,11 @@ Whatever goes wrong becomes UnavailableError (nobody lied) or RefusedError, nami
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Self
 
 import aiohttp
@@ -22,7 +23,7 @@ from bcca_node.network.limits import (
     MAX_REDIRECTS,
     Patience,
 )
-from bcca_protocol.errors import LimitError, RefusedError, UnavailableError
+from bcca_protocol.errors import LimitError, MalformedError, RefusedError, UnavailableError
 from bcca_protocol.wire import showable
 
 _HEADERS = {
@@ -61,9 +62,12 @@ class Fetcher:
             limit=MAX_CONNECTIONS,
             limit_per_host=MAX_CONNECTIONS_TO_ONE,
         )
-        session = aiohttp.ClientSession(connector=connector, trust_env=False)
+        session = aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+        )
         self._client = httpx.AsyncClient(
             transport=AiohttpTransport(client=session, verify=context),
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # nobody's are kept
             timeout=httpx.Timeout(
                 self._patience.read, connect=self._patience.connect, pool=self._patience.total
             ),
@@ -87,15 +91,122 @@ class Fetcher:
 
     async def find(self, url: str, *, limit: int) -> bytes | None:
         """Return what `get` would, None where the answer is 404."""
-        answer = await self._ask(httpx.Request("GET", self._guard.check_url(url)), limit)
+        answer = await self._ask(self._request("GET", url), limit)
         if answer.status == HTTPStatus.NOT_FOUND:
             return None
-        _require(url, answer.status)
+        _require_ok(url, answer.status)
         return answer.body
 
     async def post(self, url: str, body: bytes, *, content_type: str, limit: int) -> Answer:
         """Return the answer to `body`, whatever its status below 500; it is not redirected."""
-        request = httpx.Request(
-            "POST", self._guard.check_url(url), content=body, headers={"content-type": content_type}
-        )
+        request = self._request("POST", url, content=body)
+        request.headers["content-type"] = content_type
         return await self._ask(request, limit)
+
+    async def lines(self, url: str, *, limit: int, line_limit: int) -> AsyncIterator[bytes]:
+        """Yield the lines at `url` as they come: `limit` bounds them all, `line_limit` one.
+
+        Raises what `get` raises, MalformedError for an end within a line.
+        """
+        request = self._request("GET", url)
+        deadline = asyncio.get_running_loop().time() + self._patience.stream
+        with _blamed_on(url):
+            async with self._open(request) as response:
+                _require_ok(url, response.status_code)
+                rest = b""
+                async for piece in _pieces(response, limit, deadline):
+                    *whole, rest = (rest + piece).split(b"\n")
+                    if max(map(len, (*whole, rest))) > line_limit:
+                        raise LimitError(f"{showable(url)}: a line of over {line_limit} bytes")
+                    for line in whole:
+                        yield line
+                if rest:
+                    raise MalformedError(f"{showable(url)}: ends within a line")
+
+    async def _ask(self, request: httpx.Request, limit: int) -> Answer:
+        url = str(request.url)
+        deadline = asyncio.get_running_loop().time() + self._patience.total
+        with _blamed_on(url):
+            async with asyncio.timeout_at(deadline), self._open(request) as response:
+                body = b"".join([piece async for piece in _pieces(response, limit, deadline)])
+        if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise UnavailableError(f"{showable(url)}: answered {response.status_code}")
+        return Answer(
+            status=response.status_code,
+            content_type=response.headers.get("content-type", ""),
+            body=body,
+        )
+
+    @asynccontextmanager
+    async def _open(self, request: httpx.Request) -> AsyncIterator[httpx.Response]:
+        """Yield the answer, its body to come, after at most MAX_REDIRECTS."""
+        for _ in range(MAX_REDIRECTS + 1):
+            response = await self._opened.send(request, stream=True)
+            try:
+                if not response.has_redirect_location:
+                    yield response
+                    return
+                request = self._redirected(request, response.headers["location"])
+            finally:
+                await response.aclose()
+        raise RefusedError(
+            f"{showable(str(request.url))}: after {MAX_REDIRECTS} redirects, one more"
+        )
+
+    def _redirected(self, request: httpx.Request, location: str) -> httpx.Request:
+        """Return the next request, guarded like the first; raises RefusedError."""
+        what = f"{showable(str(request.url))}: redirects to {showable(location[:200])}"
+        if request.method != "GET":
+            raise RefusedError(f"{what}, and a {request.method} is not sent twice")
+        next_request = self._request("GET", str(request.url.join(location)))
+        if request.url.scheme == "https" and next_request.url.scheme != "https":
+            raise RefusedError(f"{what}, from https to {next_request.url.scheme}")
+        return next_request
+
+    def _request(self, method: str, url: str, *, content: bytes | None = None) -> httpx.Request:
+        """Return a request that the guard lets out; raises MalformedError, RefusedError."""
+        return self._opened.build_request(method, self._guard.check_url(url), content=content)
+
+    @property
+    def _opened(self) -> httpx.AsyncClient:
+        if self._client is None:
+            raise RuntimeError("a Fetcher asks only inside its `async with`")
+        return self._client
+
+
+async def _pieces(response: httpx.Response, limit: int, deadline: float) -> AsyncIterator[bytes]:
+    """Yield the body as it comes; raises LimitError, MalformedError, TimeoutError."""
+    url = showable(str(response.request.url))
+    encoding = response.headers.get("content-encoding", "identity")
+    if encoding != "identity":
+        raise MalformedError(f"{url}: packed as {showable(encoding[:40])}, asked for as it is")
+    length = response.headers.get("content-length", "0")
+    if not length.isascii() or not length.isdigit() or int(length[:20]) > limit:
+        raise LimitError(f"{url}: announces {showable(length[:40])} bytes, over {limit}")
+    total, pieces = 0, response.aiter_raw()
+    while True:
+        async with asyncio.timeout_at(deadline):
+            piece = await anext(pieces, None)
+        if piece is None:
+            return
+        total += len(piece)
+        if total > limit:
+            raise LimitError(f"{url}: over {limit} bytes")
+        yield piece
+
+
+@contextmanager
+def _blamed_on(url: str) -> Iterator[None]:
+    """Turn every failure of the network into UnavailableError."""
+    try:
+        yield
+    except (TimeoutError, httpx.TimeoutException) as error:
+        raise UnavailableError(f"{showable(url)}: no answer in time") from error
+    except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError) as error:
+        reason = str(error) or type(error).__name__
+        raise UnavailableError(f"{showable(url)}: {showable(reason[:200])}") from error
+
+
+def _require_ok(url: str, status: int) -> None:
+    if status != HTTPStatus.OK:
+        raise UnavailableError(f"{showable(url)}: answered {status}, where 200 belongs")

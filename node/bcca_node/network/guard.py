@@ -70,8 +70,9 @@ class GuardedResolver(AbstractResolver):
 
 def hosts_of(policy: Policy) -> frozenset[str]:
     """Return the hosts that a policy names."""
-    lines = (*policy.logs.values(), *policy.witnesses.values())
-    return frozenset(_parse(line.url).host for line in lines if line.url is not None)
+    urls = {line.url for line in policy.logs.values()}
+    urls |= {line.url for line in policy.witnesses.values()}
+    return frozenset(_parse(url).host for url in urls if url is not None)
 
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:

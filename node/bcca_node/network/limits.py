@@ -23,3 +23,4 @@ class Patience:
     connect: float = 5.0  # across the world and back ten times, and a lost packet
     read: float = 10.0  # between two pieces: a server that computes, not one that hangs
     total: float = 60.0  # for all of an answer: a trickle is no answer
+    stream: float = 600.0  # for a stream of statements: 256 MB at half a megabyte a second

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlmodel import Session, col, insert, select
 
 from bcca_node.storage.tables import CheckpointRow, EntryRow, TileRow
-from bcca_protocol.errors import ConflictError
+from bcca_protocol.errors import ConflictError, UnusableError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +59,16 @@ def last_head(session: Session) -> Head | None:
 def published_head(session: Session) -> Head | None:
     """Return the largest head that a quorum has cosigned."""
     return _head(session, published=True)
+
+
+def published_head_over(session: Session, size: int) -> Head:
+    """Return the smallest published head of at least `size` entries; raises UnusableError."""
+    enough = col(CheckpointRow.published), col(CheckpointRow.size) >= size
+    chosen = select(CheckpointRow).where(*enough).order_by(col(CheckpointRow.size)).limit(1)
+    row = session.exec(chosen).first()
+    if row is None:
+        raise UnusableError(f"no published head has {size} entries: run `bcca publish`")
+    return Head(size=row.size, root=row.root, note=row.note, published=row.published)
 
 
 def put_head(session: Session, head: Head) -> None:

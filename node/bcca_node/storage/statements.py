@@ -2,13 +2,24 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 from sqlmodel import Session, col, delete, insert, or_, select, update
 
 from bcca_node.storage.tables import DraftRow, StatementRow
+from bcca_protocol.period import Span
 
 PAGE = 256  # rows held in memory at a time: with statements of 17 kB, about 4 MB
 MAX_VARIABLES = 500  # in one query; SQLite's own limit was 999 for long
+
+
+class Place(NamedTuple):
+    """What holds one current statement at a time."""
+
+    kind: str
+    product: str
+    site: str | None
+    batch: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +37,16 @@ class OwnStatement:
     sharing: str
     envelope: bytes
     ended: int | None = None
+
+    @property
+    def place(self) -> Place:
+        """Return what it competes for with others of its period."""
+        return Place(self.kind, self.product, self.site, self.batch)
+
+    @property
+    def span(self) -> Span:
+        """Return the period it speaks of."""
+        return Span(self.period_start, self.period_end)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,8 @@ from msgspec import inspect
 
 from bcca_protocol import wire
 from bcca_protocol.errors import UnusableError
+from bcca_protocol.footprint import Components
+from bcca_protocol.limits import MAX_NUMBER_CHARS
 
 EXAMPLES: Mapping[str, str] = MappingProxyType(
     {
@@ -25,6 +27,9 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
     }
 )
 
+_NUMBER = inspect.UnionType(
+    (inspect.StrType(max_length=MAX_NUMBER_CHARS, pattern=wire.NUMBER), inspect.NoneType())
+)
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
@@ -104,7 +109,9 @@ def _in_object(value: object, form: inspect.StructType, path: str) -> Iterator[t
             yield f"{path}.{name}", "there is no such field"
     for name, field in fields.items():
         if name in value:
-            yield from differences(value[name], field.type, f"{path}.{name}")
+            # The protocol reads the numbers of a footprint together; here each has its place.
+            inner = _NUMBER if form.cls is Components else field.type
+            yield from differences(value[name], inner, f"{path}.{name}")
         elif field.required:
             yield f"{path}.{name}", "is missing"
 

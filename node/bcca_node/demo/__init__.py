@@ -1,0 +1,1 @@
+"""A whole network on loopback: the demo, and the tests' network."""

@@ -1,0 +1,155 @@
+"""The demo: a case split over its companies, published, collected, added up, checked offline."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+from bcca_node.demo.network import Member, Network
+from bcca_node.demo.roster import company_of
+from bcca_node.demo.survey import survey
+from bcca_node.ledger.publish import publish
+from bcca_node.ledger.witnessing import witness
+from bcca_node.network import guard
+from bcca_node.network.client import Fetcher
+from bcca_node.packmaker.bundling import write_bundle
+from bcca_node.packmaker.collect import Progress
+from bcca_node.packmaker.run import Order, Run, roll_up
+from bcca_node.supplier.case_drafts import draft_predicates, last_full_year
+from bcca_node.supplier.cases import Case, Reference, urn
+from bcca_protocol import period
+from bcca_protocol.errors import RefusedError, UnavailableError
+from bcca_protocol.statement import PartialFootprint
+
+BUNDLE = "pack.bcca.jsonl"
+PUBLISHING = 4  # nodes publishing at once: more only wait for the two cores
+VERIFY_SECONDS = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watcher:
+    """Who hears how far the demo is."""
+
+    step: Callable[[str], None]
+    progress: Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What `bcca-verify` said in a process of its own."""
+
+    status: int
+    answer: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What the demo came to. `products` is kg CO2e per one unit, excluding uptake, by process."""
+
+    run: Run
+    products: Mapping[str, Decimal]
+    statements: int
+    verified: int
+    troubles: Mapping[tuple[str, str], str]
+    bundle: Path
+    policy: Path
+    checked: Checked
+
+
+async def show(
+    network: Network, case: Case, reference: Reference, folder: Path, watcher: Watcher
+) -> Shown:
+    """Return what came of publishing, collecting, adding up and checking `case` on `network`."""
+    head = network.members[company_of(case, reference.process_id).id]
+    trusted = head.node.trust.required()
+    async with Fetcher(guard.hosts_of(trusted)) as fetcher:
+        drafts = _drafts(network, case)
+        watcher.step(f"{len(drafts)} companies sign and publish {len(case.processes)} statements")
+        turns = asyncio.Semaphore(PUBLISHING)
+        await asyncio.gather(
+            *(_publish(network.members[id_], each, fetcher, turns) for id_, each in drafts.items())
+        )
+        watcher.step(f"{head.seat.name} collects, tier by tier, and verifies")
+        run = await roll_up(
+            head.node,
+            fetcher,
+            Order(
+                product=urn(case.name, reference.process_id),
+                amount=reference.amount,
+                at=head.node.clock(),
+                on_progress=watcher.progress,
+            ),
+        )
+        every = await survey(network, head, case, run.sum, fetcher)
+    watcher.step("the bundle is written, and bcca-verify checks it in a process of its own")
+    bundle = _write(head, run, folder / BUNDLE)
+    policy = head.node.settings.data / "policy.txt"
+    return Shown(
+        run=run,
+        products=every.products,
+        statements=len(case.processes),
+        verified=every.verified,
+        troubles={**run.sum.collected.troubles, **every.troubles},
+        bundle=bundle,
+        policy=policy,
+        checked=_check(bundle, policy),
+    )
+
+
+def _drafts(network: Network, case: Case) -> dict[str, list[PartialFootprint]]:
+    """Return what each company states of its own processes, by the id of its seat."""
+    makers = {each: company_of(case, each) for each in case.processes}
+    shares: dict[str, list[str]] = {}
+    for process_id, company in makers.items():
+        shares.setdefault(company.id, []).append(process_id)
+    year = last_full_year(datetime.now(UTC))
+    return {
+        company: draft_predicates(
+            case,
+            processes,
+            lambda process_id: network.members[makers[process_id].id].supplier,
+            lambda process_id: makers[process_id],
+            year,
+        )
+        for company, processes in shares.items()
+    }
+
+
+async def _publish(
+    member: Member,
+    drafts: Sequence[PartialFootprint],
+    fetcher: Fetcher,
+    turns: asyncio.Semaphore,
+) -> None:
+    async with turns:
+        await asyncio.to_thread(publish, member.node, drafts)
+        witnessed = await witness(member.node, fetcher)
+    if not witnessed.published:
+        raise UnavailableError(f"{member.seat.id}: {witnessed}")
+
+
+def _write(head: Member, run: Run, path: Path) -> Path:
+    made = period.text_at(head.node.clock())
+    with path.open("xb") as file:
+        file.writelines(write_bundle(head.node, run.published.product, made=made))
+    return path
+
+
+def _check(bundle: Path, policy: Path) -> Checked:
+    """Run bcca-verify as an auditor would; raises RefusedError if it does not hold."""
+    command = [sys.executable, "-m", "bcca_protocol", str(bundle), "--policy", str(policy)]
+    done = subprocess.run(  # noqa: S603  # our own interpreter and files
+        [*command, "--json"],
+        capture_output=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        timeout=VERIFY_SECONDS,
+    )
+    if done.returncode not in (0, 3):
+        raise RefusedError(f"bcca-verify: {done.stderr.decode(errors='replace').strip()}")
+    return Checked(status=done.returncode, answer=json.loads(done.stdout))

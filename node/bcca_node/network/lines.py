@@ -1,0 +1,115 @@
+"""Statements as they travel: JSON Lines that end in a count, read by reversal.
+
+    {"commitment":"<hex>","envelope":"<base64 of DSSE>","index":"12"}
+    {"count":"1"}
+
+A stream that was cut has no count, and is not taken for the absence of what it left out.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+import msgspec
+
+from bcca_node.network.client import Fetcher
+from bcca_node.network.limits import MAX_BATCH, MAX_BATCH_BYTES, MAX_LINE_BYTES
+from bcca_protocol import wire
+from bcca_protocol.errors import MalformedError
+from bcca_protocol.wire import HexDigest, Origin, Record, b64, decimal_int, unb64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """A statement on its way, nothing of it verified; `origin` is None where it is the asked."""
+
+    commitment: str
+    index: int
+    envelope: bytes
+    origin: str | None = None
+
+
+class _Line(Record, frozen=True):
+    commitment: HexDigest
+    envelope: str
+    index: str
+    origin: Origin | None = None
+
+
+class _Count(Record, frozen=True):
+    count: str
+
+
+class _Batch(Record, frozen=True):
+    commitments: Annotated[tuple[HexDigest, ...], msgspec.Meta(max_length=MAX_BATCH)]
+
+
+_LINE = msgspec.json.Decoder(_Line)
+_COUNT = msgspec.json.Decoder(_Count)
+_BATCH = msgspec.json.Decoder(_Batch)
+
+
+def encode_lines(items: Iterable[Item]) -> Iterator[bytes]:
+    """Yield the lines of `items`, and the count."""
+    count = 0
+    for item in items:
+        line = _Line(
+            commitment=item.commitment,
+            envelope=b64(item.envelope),
+            index=str(item.index),
+            origin=item.origin,
+        )
+        yield wire.encode(line) + b"\n"
+        count += 1
+    yield wire.encode(_Count(count=str(count))) + b"\n"
+
+
+def decode_lines(body: bytes) -> list[Item]:
+    """Return the items of a whole answer; raises MalformedError, LimitError."""
+    *lines, count, rest = (b"\n" + body).split(b"\n")
+    items = [_item(line) for line in lines[1:]]
+    _require_count(count + rest, len(items))
+    return items
+
+
+async def fetch_lines(fetcher: Fetcher, url: str, *, limit: int) -> AsyncIterator[Item]:
+    """Yield the items at `url` as they come.
+
+    Raises MalformedError at the end of a stream that was cut, and what `Fetcher.lines` raises.
+    """
+    count, last = 0, b""
+    async for line in fetcher.lines(url, limit=limit, line_limit=MAX_LINE_BYTES):
+        if last:
+            yield _item(last)
+            count += 1
+        last = line
+    _require_count(last, count)
+
+
+def encode_batch(commitments: Iterable[str]) -> bytes:
+    """Return the body that asks for `commitments`, at most MAX_BATCH."""
+    return wire.encode(_Batch(commitments=tuple(commitments)))
+
+
+def decode_batch(body: bytes) -> tuple[str, ...]:
+    """Return the commitments that `body` asks for; raises MalformedError, LimitError."""
+    return wire.decode(body, _BATCH, what="batch", limit=MAX_BATCH_BYTES).commitments
+
+
+def _item(line: bytes) -> Item:
+    read = wire.decode(line, _LINE, what="line of statements", limit=MAX_LINE_BYTES)
+    return Item(
+        commitment=read.commitment,
+        index=decimal_int(read.index, "index of a statement"),
+        envelope=unb64(read.envelope, "envelope"),
+        origin=read.origin,
+    )
+
+
+def _require_count(last: bytes, count: int) -> None:
+    try:
+        found = wire.decode(last, _COUNT, what="count of statements", limit=MAX_LINE_BYTES).count
+    except MalformedError as error:
+        raise MalformedError(f"statements: cut off after {count}, no count at the end") from error
+    if decimal_int(found, "count of statements") != count:
+        raise MalformedError(f"statements: {count} came, the count says {found}")

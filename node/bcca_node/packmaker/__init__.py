@@ -1,0 +1,1 @@
+"""What a pack maker does: collect, verify, add up, explain, hand over."""

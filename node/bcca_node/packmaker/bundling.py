@@ -1,0 +1,132 @@
+"""The evidence of a roll-up, put together from what this node holds (SPEC 10)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from sqlmodel import Session
+
+from bcca_node.ledger.node import Node
+from bcca_node.ledger.sign import predicate_of
+from bcca_node.storage import logs, seen, statements
+from bcca_node.storage.statements import OwnStatement
+from bcca_protocol import bundle, manifest, tiles, wire
+from bcca_protocol.bundle import Body, Header, LogLine, RuleSet, StatementLine
+from bcca_protocol.errors import UnusableError
+from bcca_protocol.keys import Role
+from bcca_protocol.note import Note
+from bcca_protocol.statement import FOOTPRINT, PARTIAL_FOOTPRINT, FootprintRollUp
+
+
+def write_bundle(node: Node, product: str, *, made: str) -> Iterator[bytes]:
+    """Yield the lines of the bundle about this node's newest roll-up of `product`.
+
+    Raises UnusableError where there is none that is published, or where its evidence is not held.
+    """
+    with node.database.read() as session:
+        evidence = _Evidence(node, session, product)
+        body = list(evidence.body())
+    header = Header(
+        format=bundle.FORMAT,
+        maker=node.origin,
+        product=product,
+        roll_up=evidence.roll_up.commitment,
+        made=made,
+    )
+    key_index = node.keystore.record(Role.STATEMENT).index
+    return bundle.write(header, body, node.keys.signer(Role.STATEMENT), key_index)
+
+
+def newest_roll_up(session: Session, product: str) -> OwnStatement | None:
+    """Return the published, current roll-up of `product` with the latest period."""
+    head = logs.published_head(session)
+    found = statements.current(session, [product], head.size if head else 0)
+    rolled = [each for each in found if each.kind == FOOTPRINT]
+    return max(rolled, key=lambda each: each.period_end, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A statement this node holds, its own or another's."""
+
+    origin: str
+    vkey: str
+    index: int
+    envelope: bytes
+
+
+class _Evidence:
+    """What stands behind one roll-up."""
+
+    def __init__(self, node: Node, session: Session, product: str) -> None:
+        self._node = node
+        self._session = session
+        found = newest_roll_up(session, product)
+        if found is None:
+            raise UnusableError(
+                f"{product}: {node.origin} has no published roll-up of it; "
+                f"run `bcca aggregate {product}` first"
+            )
+        self.roll_up = found
+
+    def body(self) -> Iterator[Body]:
+        """Yield rules, logs and statements, each kind in the order of origins."""
+        held = sorted(self._statements(), key=lambda each: (each.origin, each.index))
+        yield RuleSet(name="neutral", lines=tuple(manifest.NEUTRAL_RULES.split("\n")))
+        for origin, vkey in sorted({(each.origin, each.vkey) for each in held}):
+            yield self._own_log() if origin == self._node.origin else self._log(origin, vkey)
+        for each in held:
+            yield StatementLine(
+                origin=each.origin, index=str(each.index), envelope=wire.b64(each.envelope)
+            )
+
+    def _statements(self) -> Iterator[_Held]:
+        rolled = predicate_of(self.roll_up.envelope)
+        if not isinstance(rolled, FootprintRollUp) or rolled.manifest is None:
+            raise UnusableError(f"roll-up {self.roll_up.commitment} has no manifest to follow")
+        named = {edge.consumer for edge in rolled.manifest}
+        named |= {e.resolved.commitment for e in rolled.manifest if e.resolved.commitment}
+        named |= {each.commitment for each in self._own_parts()}
+        yield self._own(self.roll_up)
+        yield from map(self._held, sorted(named))
+
+    def _own_parts(self) -> Sequence[OwnStatement]:
+        """Return the partial footprint that the roll-up begins with: it may buy nothing."""
+        rolled = self.roll_up
+        found = statements.current(self._session, [rolled.product], self._head.size)
+        place = (PARTIAL_FOOTPRINT, rolled.site, rolled.period_start, rolled.period_end)
+        return [e for e in found if (e.kind, e.site, e.period_start, e.period_end) == place]
+
+    def _held(self, commitment: str) -> _Held:
+        for own in statements.find(self._session, [commitment]):
+            return self._own(own)
+        found = seen.statement(self._session, commitment)
+        if found is None:
+            raise UnusableError(
+                f"statement {commitment} is in the manifest and no longer held here; "
+                f"run `bcca aggregate {self.roll_up.product}` again"
+            )
+        return _Held(found.origin, found.vkey, found.index, found.envelope)
+
+    def _own(self, own: OwnStatement) -> _Held:
+        vkey = self._node.log_key.encode()
+        return _Held(self._node.origin, vkey, own.index, own.envelope)
+
+    def _log(self, origin: str, vkey: str) -> LogLine:
+        found = seen.log(self._session, origin, vkey)
+        if found is None:
+            raise UnusableError(f"the log of {origin} is no longer held here")
+        entries = tiles.decode_entries(found.entries, found.size)
+        return bundle.log_line(origin, vkey, Note.parse(found.note), entries)
+
+    def _own_log(self) -> LogLine:
+        head = self._head
+        entries = logs.entries(self._session, 0, head.size)
+        vkey = self._node.log_key.encode()
+        return bundle.log_line(self._node.origin, vkey, Note.parse(head.note), entries)
+
+    @property
+    def _head(self) -> logs.Head:
+        head = logs.published_head(self._session)
+        if head is None:
+            raise UnusableError(f"log {self._node.origin}: nothing of it is published")
+        return head

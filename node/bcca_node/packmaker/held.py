@@ -1,0 +1,54 @@
+"""What a pack maker holds: signed facts with the bytes they were read from, and its own log."""
+
+from dataclasses import dataclass
+
+from sqlmodel import Session
+
+from bcca_node.ledger.node import Node
+from bcca_node.storage import logs, statements
+from bcca_protocol import policy, verify
+from bcca_protocol.errors import UnusableError
+from bcca_protocol.partial import Part
+from bcca_protocol.policy import Policy
+from bcca_protocol.statement import PARTIAL_FOOTPRINT
+from bcca_protocol.verify import Signed, VerifiedLog
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A signed partial footprint, and its envelope."""
+
+    signed: Signed[Part]
+    envelope: bytes
+
+    @property
+    def part(self) -> Part:
+        """The fact itself."""
+        return self.signed.fact
+
+
+def hold(envelope: bytes, log: VerifiedLog) -> Held | None:
+    """Return what `envelope` says if it is a partial footprint; raises as `verify_signed` does."""
+    signed = verify.verify_signed(envelope, log)
+    return Held(signed=signed, envelope=envelope) if verify.is_part(signed) else None
+
+
+def own_log(node: Node, session: Session, trusted: Policy, *, at: int) -> VerifiedLog:
+    """Return this node's own published log, verified like anybody else's.
+
+    Raises UnusableError where nothing is published yet.
+    """
+    head = logs.published_head(session)
+    if head is None:
+        raise UnusableError(
+            f"log {node.origin}: nothing is published yet; run `bcca publish` with witnesses up"
+        )
+    verified = policy.verify_checkpoint(head.note, node.log_key, trusted, at=at)
+    return verify.verify_log(verified, logs.entries(session, 0, head.size))
+
+
+def own_parts(session: Session, product: str, log: VerifiedLog) -> list[Held]:
+    """Return this node's own current partial footprints of `product`."""
+    found = statements.current(session, [product], log.history.size)
+    kept = (hold(each.envelope, log) for each in found if each.kind == PARTIAL_FOOTPRINT)
+    return [each for each in kept if each is not None]

@@ -1,0 +1,150 @@
+"""One supplier read over HTTP: its log up to a quorum's head, then its statements (SPEC 6).
+
+Every byte is hostile until the head, the entries and each signature are verified.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from bcca_node.network import descriptor, lines
+from bcca_node.network.client import Fetcher
+from bcca_node.network.descriptor import Descriptor
+from bcca_node.network.limits import MAX_ANSWER_BYTES, MAX_DESCRIPTOR_BYTES
+from bcca_node.network.lines import Item
+from bcca_node.storage.seen import SeenLog
+from bcca_protocol import policy, tiles, verify
+from bcca_protocol.errors import ConflictError, LimitError, MalformedError, UnavailableError
+from bcca_protocol.keys import VerifierKey
+from bcca_protocol.limits import MAX_CHECKPOINT_BYTES, MAX_ENTRY_BYTES, MAX_LOG_ENTRIES
+from bcca_protocol.policy import Policy, VerifiedCheckpoint
+from bcca_protocol.tiles import ENTRIES, TILE_WIDTH, Tile
+from bcca_protocol.verify import VerifiedLog
+
+LOG = "/log"
+MAX_BUNDLE_OF_ENTRIES = TILE_WIDTH * (MAX_ENTRY_BYTES + 2)  # each with its length in two bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where a log is read, with which key, and who said so (None: the policy)."""
+
+    origin: str
+    key: VerifierKey
+    url: str
+    introduced_by: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadLog:
+    """A supplier's log, verified, and where its node says things are."""
+
+    address: Address
+    log: VerifiedLog
+    entries: tuple[bytes, ...]
+    about: Descriptor
+
+    def seen(self) -> SeenLog:
+        """Return what this node remembers of it."""
+        checkpoint = self.log.head.checkpoint
+        return SeenLog(
+            origin=self.address.origin,
+            vkey=self.address.key.encode(),
+            size=checkpoint.size,
+            root=checkpoint.root,
+            note=self.log.head.note.encode(),
+            entries=tiles.encode_entries(self.entries),
+            url=self.address.url.removesuffix(LOG),
+            introduced_by=self.address.introduced_by,
+        )
+
+
+async def read_log(
+    fetcher: Fetcher, address: Address, trusted: Policy, before: SeenLog | None, *, at: int
+) -> ReadLog:
+    """Return the log at `address`, fetching only what is new since `before`.
+
+    Raises UnavailableError, ConflictError for a log that went back or shows another tree than
+    before, and what `policy.verify_checkpoint` and `verify.verify_log` raise.
+    """
+    note = await fetcher.get(f"{address.url}/checkpoint", limit=MAX_CHECKPOINT_BYTES)
+    head = policy.verify_checkpoint(_text(note), address.key, trusted, at=at)
+    _require_forward(head, before)
+    entries = await _entries(fetcher, address.url, head.checkpoint.size, before)
+    log = verify.verify_log(head, entries, introduced=address.introduced_by is not None)
+    about = await _describe(fetcher, address)
+    return ReadLog(address=address, log=log, entries=entries, about=about)
+
+
+async def read_statements(fetcher: Fetcher, source: ReadLog, product: str) -> list[Item]:
+    """Return what a supplier says of one product, nothing of it verified yet."""
+    url = f"{source.about.statements}?product={quote(product, safe='')}"
+    return lines.decode_lines(await fetcher.get(url, limit=MAX_ANSWER_BYTES))
+
+
+async def read_statement(fetcher: Fetcher, source: ReadLog, commitment: str) -> Item:
+    """Return one statement by its commitment, not verified yet."""
+    body = await fetcher.get(f"{source.about.statements}/{commitment}", limit=MAX_ANSWER_BYTES)
+    return Item(commitment=commitment, index=0, envelope=body)
+
+
+async def _describe(fetcher: Fetcher, address: Address) -> Descriptor:
+    if not address.url.endswith(LOG):
+        raise UnavailableError(f"{address.url}: the URL of a log ends in {LOG}")
+    url = address.url.removesuffix(LOG) + descriptor.PATH
+    found = descriptor.decode(await fetcher.get(url, limit=MAX_DESCRIPTOR_BYTES))
+    if found.origin != address.origin:
+        raise ConflictError(f"{url}: describes {found.origin}, where {address.origin} was asked")
+    return found
+
+
+async def _entries(
+    fetcher: Fetcher, url: str, size: int, before: SeenLog | None
+) -> tuple[bytes, ...]:
+    """Return the first `size` entries: those known before, and bundles of 256 behind them."""
+    if size > MAX_LOG_ENTRIES:
+        raise LimitError(f"{url}: a log of {size} entries, over {MAX_LOG_ENTRIES}")
+    known: tuple[bytes, ...] = ()
+    if before is not None:
+        known = tiles.decode_entries(before.entries, before.size)
+    found = list(known)
+    while len(found) < size:
+        index = len(found) // TILE_WIDTH
+        tile = Tile(level=ENTRIES, index=index, width=min(TILE_WIDTH, size - index * TILE_WIDTH))
+        body = await _tile(fetcher, url, tile)
+        found[index * TILE_WIDTH :] = body
+    return tuple(found)
+
+
+async def _tile(fetcher: Fetcher, url: str, tile: Tile) -> Sequence[bytes]:
+    """Return the entries of a tile; a partial one may have given way to the full one."""
+    body = await fetcher.find(f"{url}/{tile.encode()}", limit=MAX_BUNDLE_OF_ENTRIES)
+    if body is not None:
+        return tiles.decode_entries(body, tile.width)
+    full = Tile(level=tile.level, index=tile.index, width=TILE_WIDTH)
+    body = await fetcher.get(f"{url}/{full.encode()}", limit=MAX_BUNDLE_OF_ENTRIES)
+    return tiles.decode_entries(body, TILE_WIDTH)[: tile.width]
+
+
+def _require_forward(head: VerifiedCheckpoint, before: SeenLog | None) -> None:
+    """Raise ConflictError if this head is older than one believed before, or of another tree."""
+    if before is None:
+        return
+    checkpoint = head.checkpoint
+    if checkpoint.size < before.size:
+        raise ConflictError(
+            f"log {checkpoint.origin} was rolled back: it shows {checkpoint.size} entries, "
+            f"{before.size} were seen before"
+        )
+    if checkpoint.size == before.size and checkpoint.root != before.root:
+        raise ConflictError(
+            f"log {checkpoint.origin} shows two trees of size {before.size}: root "
+            f"{checkpoint.root.hex()} now, {before.root.hex()} before"
+        )
+
+
+def _text(note: bytes) -> str:
+    try:
+        return note.decode()
+    except UnicodeDecodeError as error:
+        raise MalformedError(f"checkpoint: not UTF-8: {error.reason}") from error

@@ -1,0 +1,33 @@
+"""This node as a witness (c2sp.org/tlog-witness)."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import Response
+
+from bcca_node.ledger import witness
+from bcca_node.storage import witnessed
+from bcca_node.web.parts import NodeDep, NotHereError, body
+from bcca_protocol.limits import MAX_ADD_CHECKPOINT_BYTES
+
+router = APIRouter(prefix="/witness")
+
+
+@router.post("/add-checkpoint")
+def post_add_checkpoint(
+    node: NodeDep, asked: Annotated[bytes, Depends(body(MAX_ADD_CHECKPOINT_BYTES))]
+) -> Response:
+    """Answer with a cosignature, or why there is none."""
+    answer = witness.add_checkpoint(node, asked)
+    headers = {"content-type": answer.content_type}  # exactly, without a charset added
+    return Response(answer.body, status_code=answer.status, headers=headers)
+
+
+@router.get("/{hashed}/checkpoint")
+def get_checkpoint(hashed: str, node: NodeDep) -> Response:
+    """Answer the last head of a log that this witness cosigned."""
+    with node.database.read() as session:
+        note = witnessed.note(session, hashed)
+    if note is None:
+        raise NotHereError
+    return Response(note, media_type="text/plain")
