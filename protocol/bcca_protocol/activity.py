@@ -11,33 +11,26 @@ BEST_SCORE, WORST_SCORE = 1, 5
 OWN_SUPPLY = frozenset({"onSite", "directLine"})  # these count at their own factor both ways
 
 
-def check(line: Activity, gwp: str) -> Decimal:
-    """Return the line's amount, the rules of SPEC 7.2 kept; `gwp` is the method's.
-
-    Raises StatementError.
-    """
-    amount = number(line.amount)
-    if amount < 0:
-        raise StatementError(f"line {line.id}: amount: {line.amount} is below zero")
+def check(line: Activity, gwp: str) -> None:
+    """Raise StatementError unless the line keeps the rules of SPEC 7.2; `gwp` is the method's."""
     _check_factor(line, line.factor, gwp)
     if line.electricity is not None:
         _check_electricity(line, line.electricity, gwp)
     if line.leg is not None:
         _check_leg(line, line.leg)
-    return amount
 
 
-def kg_by_component(
-    line: Activity, amount: Decimal, factor: Factor, share: Decimal
-) -> list[tuple[int, Decimal]]:
-    """Return kg CO2e by place in `COMPONENTS`: convert, times `factor`, times `share` where joint.
-
-    The order of SPEC 3.4. Raises StatementError where the line's unit does not fit its factor's.
-    """
-    if line.unit != factor.unit:
-        amount = _converted(line, amount, factor)
-    kg = [(place, amount * value) for place, value in footprint.figures(factor.values)]
-    return [(place, value * share) for place, value in kg] if line.joint else kg
+def amount_in(line: Activity, unit: str) -> Decimal:
+    """Return the line's amount in `unit`; raises StatementError below zero or where it misfits."""
+    amount = number(line.amount)
+    if amount < 0:
+        raise StatementError(f"line {line.id}: amount: {line.amount} is below zero")
+    if line.unit == unit:
+        return amount
+    try:
+        return convert(amount, line.unit, unit)
+    except UnitError as error:
+        raise StatementError(f"line {line.id}: {error}") from error
 
 
 def location_factor(line: Activity) -> Factor:
@@ -61,13 +54,6 @@ def scores(quality: Quality, line: str) -> tuple[Decimal, Decimal, Decimal]:
     if not all(BEST_SCORE <= score <= WORST_SCORE for score in (te, ge, ti)):
         raise StatementError(f"line {line}: quality {te}, {ge}, {ti}, where each is 1 to 5")
     return te, ge, ti
-
-
-def _converted(line: Activity, amount: Decimal, factor: Factor) -> Decimal:
-    try:
-        return convert(amount, line.unit, factor.unit)
-    except UnitError as error:
-        raise StatementError(f"line {line.id}: {error}") from error
 
 
 def _check_factor(line: Activity, factor: Factor, gwp: str) -> None:

@@ -91,9 +91,9 @@ def figures(components: Components) -> tuple[tuple[int, Decimal], ...]:
     Kept for a while: thousands of statements use the factors of one data set. Raises
     MalformedError, LimitError.
     """
-    written = [(i, t) for i, t in enumerate(msgspec.structs.astuple(components)) if t is not None]
-    places, texts = zip(*written, strict=True) if written else ((), ())
-    return tuple(zip(places, numbers(texts), strict=True))
+    texts = msgspec.structs.astuple(components)
+    places = [place for place, text in enumerate(texts) if text is not None]
+    return tuple(zip(places, numbers([texts[place] for place in places]), strict=True))
 
 
 def values_of(components: Components) -> list[tuple[Component, Decimal]]:

@@ -10,7 +10,7 @@ import msgspec
 from bcca_protocol import activity, footprint
 from bcca_protocol.errors import StatementError
 from bcca_protocol.footprint import CELLS, COMPONENTS, EXCLUDING_UPTAKE, Cell, Footprint
-from bcca_protocol.inventory import Activity, Allocation
+from bcca_protocol.inventory import Activity, Allocation, Factor
 from bcca_protocol.quantity import (
     ONE,
     ZERO,
@@ -93,16 +93,10 @@ def add_up(statement: PartialFootprint, scale: Scale) -> tuple[Footprint, Tally]
     contributions: list[Decimal] = []
     gwp, share = statement.method.gwp, scale.share
     for line in statement.activities:
-        amount = activity.check(line, gwp)
+        activity.check(line, gwp)
         if line.joint and statement.allocation is None:
             raise StatementError(f"line {line.id}: joint, where the statement has no allocation")
-        cells, counted = CELLS[line.stage], ZERO
-        for place, kg in activity.kg_by_component(line, amount, line.factor, share):
-            cell = cells[place]
-            sums[cell] = sums.get(cell, ZERO) + kg
-            if place in _COUNTED:
-                counted += kg
-        contributions.append(abs(counted))
+        contributions.append(abs(_add(sums, line, line.factor, share)))
     excluded = (number(e.estimate) for e in statement.exclusions or () if e.estimate)
     tally = _tally(statement.activities, contributions, scale, sum(excluded, ZERO))
     return {cell: scale.apply(value) for cell, value in sums.items()}, tally
@@ -112,11 +106,23 @@ def add_up_by_location(statement: PartialFootprint, scale: Scale) -> Footprint:
     """Return own kg CO2e with every line at its location factor (SPEC 7.4)."""
     sums: dict[Cell, Decimal] = {}
     for line in statement.activities:
-        factor, cells = activity.location_factor(line), CELLS[line.stage]
-        amount = number(line.amount)
-        for place, kg in activity.kg_by_component(line, amount, factor, scale.share):
-            sums[cells[place]] = sums.get(cells[place], ZERO) + kg
+        _add(sums, line, activity.location_factor(line), scale.share)
     return {cell: scale.apply(value) for cell, value in sums.items()}
+
+
+def _add(sums: dict[Cell, Decimal], line: Activity, factor: Factor, share: Decimal) -> Decimal:
+    """Add a line to `sums` and return what it counts: convert, x factor, x share (SPEC 3.4)."""
+    amount = activity.amount_in(line, factor.unit)
+    cells, joint, counted = CELLS[line.stage], line.joint, ZERO
+    for place, value in footprint.figures(factor.values):
+        kg = amount * value
+        if joint:
+            kg *= share
+        cell = cells[place]
+        sums[cell] = sums[cell] + kg if cell in sums else kg
+        if place in _COUNTED:
+            counted += kg
+    return counted
 
 
 def _tally(

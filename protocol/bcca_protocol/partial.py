@@ -2,8 +2,9 @@
 
 import decimal
 from collections.abc import Iterable
-from dataclasses import dataclass
 from decimal import Decimal
+
+import msgspec
 
 from bcca_protocol import footprint, own, period
 from bcca_protocol.errors import StatementError
@@ -15,8 +16,7 @@ from bcca_protocol.quantity import ONE, ZERO, Unit, arithmetic, not_negative, nu
 from bcca_protocol.statement import PartialFootprint
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bought:
+class Bought(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One input line: how much of whose product. `share` is set where the line is joint."""
 
     line: str
@@ -33,8 +33,7 @@ class Bought:
     acquired: Span | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a partial footprint says, recomputed: own kg CO2e per declared unit, and what it buys.
 
     `declared` and `output` are amounts of `unit`.
@@ -134,6 +133,8 @@ def _claims(lines: Iterable[Activity]) -> Iterable[str]:
 
 def _compare(what: str, written: Footprint, recomputed: Footprint) -> None:
     """Raise StatementError at the first cell where the two differ, if only in the last digit."""
+    if written == recomputed:
+        return
     for cell in sorted(written.keys() | recomputed.keys()):
         here, there = written.get(cell, ZERO), recomputed.get(cell, ZERO)
         if here != there:

@@ -29,18 +29,21 @@ Unit = Literal[
 ]  # fmt: skip
 
 
+_DECIMAL128 = decimal.Context(
+    prec=MAX_DIGITS,
+    rounding=decimal.ROUND_HALF_EVEN,
+    Emin=-6143,
+    Emax=6144,
+    capitals=1,
+    clamp=0,
+    flags=[],
+    traps=[decimal.InvalidOperation, decimal.DivisionByZero, decimal.Overflow],
+)
+
+
 def arithmetic() -> decimal.Context:
     """Return a fresh decimal128 context: the only arithmetic of signed numbers (SPEC 3.2)."""
-    return decimal.Context(
-        prec=MAX_DIGITS,
-        rounding=decimal.ROUND_HALF_EVEN,
-        Emin=-6143,
-        Emax=6144,
-        capitals=1,
-        clamp=0,
-        flags=[],
-        traps=[decimal.InvalidOperation, decimal.DivisionByZero, decimal.Overflow],
-    )
+    return _DECIMAL128.copy()
 
 
 def number(text: str) -> Decimal:
@@ -59,7 +62,7 @@ def numbers(texts: Sequence[str]) -> list[Decimal]:
     if not _NUMBERS.fullmatch(",".join((*texts, ""))):
         wrong = next(text for text in texts if not _NUMBER.search(text))
         raise MalformedError(f"number {showable(repr(wrong))}: not a plain decimal")
-    return list(map(number, texts))
+    return [Decimal(text) if len(text) <= MAX_DIGITS else number(text) for text in texts]
 
 
 def positive(text: str, what: str) -> Decimal:

@@ -38,7 +38,9 @@ class Loopback:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop every server, then the thread."""
+        """Stop every server, all at once, then the thread."""
+        for server in self._servers:
+            server.should_exit = True
         for server in tuple(self._servers):
             self.stop(server)
         self._loop.call_soon_threadsafe(self._loop.stop)

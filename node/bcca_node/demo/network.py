@@ -77,35 +77,34 @@ class Member:
         return f"witness {self.seat.id} {key.encode()} {self.url}/witness"
 
 
-class Network:
-    """Nodes founded in `folder`, one a seat, up until the context ends.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """Where a network is founded: its nodes' data in `folder`, those of mere witnesses `aside`."""
 
-    The five `witnesses` are seats by id; those that are no seat of `seats` are witness-only nodes,
-    whose data lies in `aside`.
+    folder: Path
+    aside: Path
+    passphrase: str
+    scrypt_n: int = SCRYPT_N
+
+
+class Network:
+    """A node for each seat, founded when the context begins and up until it ends.
+
+    Five of them witness, but not `head`, the seat that collects. Where seats are too few, there
+    are witness-only nodes beside them.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        seats: Sequence[Seat],
-        *,
-        head: str,
-        aside: Path,
-        passphrase: str,
-        scrypt_n: int = SCRYPT_N,
-    ) -> None:
-        """Plan the network; `head` is the seat that collects, and so is no witness of it."""
+    def __init__(self, ground: Ground, seats: Sequence[Seat], *, head: str) -> None:
+        """Plan the network; raises UnusableError for seats that cannot have a folder each."""
         _require_names(seats)
-        self._folders = {seat.id: folder / seat.id for seat in seats}
+        taken = {seat.id for seat in seats}
         others = [seat for seat in seats if seat.id != head][:WITNESSES]
-        spare = (Seat(id=f"witness-{n}", name=f"Witness {n}") for n in range(1, WITNESSES + 1))
-        extra = [seat for seat in spare if seat.id not in self._folders]
-        self._extra = extra[: WITNESSES - len(others)]
-        self._folders |= {seat.id: aside / seat.id for seat in self._extra}
+        spare = (Seat(id=f"witness-{n}", name=f"Witness {n}") for n in range(1, 2 * WITNESSES))
+        free = [seat for seat in spare if seat.id not in taken]
+        self._extra = free[: WITNESSES - len(others)]
         self._witnesses = [seat.id for seat in (*others, *self._extra)]
         self._seats = (*seats, *self._extra)
-        self._passphrase = passphrase
-        self._scrypt_n = scrypt_n
+        self._ground = ground
         self._loopback = Loopback()
         self._stack = ExitStack()
         self.members: dict[str, Member] = {}
@@ -156,8 +155,10 @@ class Network:
 
     def _found(self, seat: Seat) -> Member:
         listener = self._stack.enter_context(listen())
+        ground = self._ground
+        folder = ground.aside if seat in self._extra else ground.folder
         settings = Settings(
-            data=self._folders[seat.id],
+            data=folder / seat.id,
             origin=seat.origin,
             name=seat.name,
             url=url_of(listener),
@@ -165,8 +166,8 @@ class Network:
             port=listener.getsockname()[1],
         )
         # The recovery words are dropped: keys of a demo are never worth recovering.
-        nodes.init(settings, self._passphrase, scrypt_n=self._scrypt_n)
-        node = Node.open(settings, self._passphrase)
+        nodes.init(settings, ground.passphrase, scrypt_n=ground.scrypt_n)
+        node = Node.open(settings, ground.passphrase)
         self._stack.callback(node.close)
         return Member(seat=seat, node=node, listener=listener, server=create_server(node))
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from bcca_node.demo.network import Member, Network
 from bcca_node.demo.roster import company_of
@@ -44,7 +45,17 @@ class Checked:
     """What `bcca-verify` said in a process of its own."""
 
     status: int
-    answer: Mapping[str, object]
+    answer: Mapping[str, Any]
+
+    @property
+    def steps(self) -> list[str]:
+        """Return what was checked, a sentence a step."""
+        return [f"{s['number']}. {s['what']}: {s['found']}" for s in self.answer["steps"]]
+
+    @property
+    def unverified(self) -> list[str]:
+        """Return what nobody can verify from the bundle."""
+        return [str(item) for item in self.answer["notVerified"]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,17 +8,17 @@ import decimal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Protocol
 
 from bcca_protocol import footprint
 from bcca_protocol.aggregate import Totals
-from bcca_protocol.audit import Report
-from bcca_protocol.demand import contributions
+from bcca_protocol.demand import Demand, contributions
 from bcca_protocol.footprint import Stage
 from bcca_protocol.graph import Graph
 from bcca_protocol.partial import Part
 from bcca_protocol.quantity import ONE, ZERO, arithmetic
 
-SMALLEST_SHARE = Decimal("0.01")  # of the whole, gross: smaller branches are told as one
+SMALLEST_SHARE = Decimal("0.02")  # of the whole, gross: smaller branches are told as one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +49,31 @@ class Branch:
     repeats: bool
 
 
-def by_product(report: Report) -> list[Contribution]:
+class Added(Protocol):
+    """A product added up, as a run or an audit has it."""
+
+    @property
+    def totals(self) -> Totals:
+        """The totals of everything upstream."""
+        ...
+
+    @property
+    def needed(self) -> Demand:
+        """How much of everything the product needs."""
+        ...
+
+
+def total(added: Added) -> Decimal:
+    """Return kg CO2e of the amount that was added up, excluding uptake."""
+    root, amount = added.needed.root, added.needed.amount
+    kg = footprint.total(added.totals.footprint(root))
+    with decimal.localcontext(arithmetic()):
+        return kg * amount / added.totals.graph.parts[root].declared
+
+
+def by_product(added: Added) -> list[Contribution]:
     """Return what each product itself adds, the largest first."""
-    graph = report.totals.graph
+    graph = added.totals.graph
     found = [
         Contribution(
             part=graph.parts[index],
@@ -59,16 +81,16 @@ def by_product(report: Report) -> list[Contribution]:
             kg=footprint.total(own),
             by_stage=footprint.by_stage(own),
         )
-        for index, own in contributions(report.totals, report.needed).items()
+        for index, own in contributions(added.totals, added.needed).items()
     ]
     return sorted(found, key=lambda each: (-abs(each.kg), each.part.product))
 
 
-def by_supplier(report: Report) -> list[tuple[str, str, Decimal]]:
+def by_supplier(added: Added) -> list[tuple[str, str, Decimal]]:
     """Return origin, name and kg CO2e of each supplier's own contributions, the largest first."""
     sums: dict[tuple[str, str], Decimal] = {}
     with decimal.localcontext(arithmetic()):
-        for each in by_product(report):
+        for each in by_product(added):
             supplier = (each.part.issuer, each.part.producer)
             sums[supplier] = sums.get(supplier, ZERO) + each.kg
     ranked = sorted(sums.items(), key=lambda item: (-abs(item[1]), item[0]))
@@ -85,11 +107,11 @@ def dependents(totals: Totals, product: str, origin: str) -> list[Part]:
     return [graph.parts[index] for index in sorted(needing)]
 
 
-def tree(report: Report) -> Branch:
-    """Return the tree of what the result is made of, branches over 1 % of it."""
+def tree(added: Added) -> Branch:
+    """Return the tree of what the result is made of, branches of at least 2 % of it."""
     with decimal.localcontext(arithmetic()):
-        grower = _Grower(report.totals, abs(report.total) * SMALLEST_SHARE)
-        return grower.branch(report.needed.root, report.needed.amount, frozenset())
+        grower = _Grower(added.totals, abs(total(added)) * SMALLEST_SHARE)
+        return grower.branch(added.needed.root, added.needed.amount, frozenset())
 
 
 def _needs(graph: Graph, index: int, product: str, origin: str, needing: set[int]) -> bool:
@@ -134,9 +156,9 @@ class _Grower:
             yield term.supplier, needed if term.share == ONE else needed * term.share
 
 
-def share(kg: Decimal, total: Decimal) -> str:
-    """Return `kg` as a share of `total` in percent, for display."""
-    return f"{kg / total * 100:.1f} %" if total else "-"
+def share(kg: Decimal, whole: Decimal) -> str:
+    """Return `kg` as a share of `whole` in percent, for display."""
+    return f"{kg / whole * 100:.1f} %" if whole else "-"
 
 
 def shown(kg: Decimal) -> str:

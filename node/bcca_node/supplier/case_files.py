@@ -18,7 +18,7 @@ from bcca_protocol.wire import NUMBER, showable
 T = TypeVar("T")
 Folder = Path | Traversable
 
-MAX_FILE_BYTES = 64 * 1024 * 1024  # half a million inventory rows of 120 bytes
+MAX_FILE_BYTES = 16 * 1024 * 1024  # a hundred thousand inventory rows of 120 bytes
 MAX_CELL_CHARS = MAX_TEXT_CHARS // 2 - 10  # name and location make one text of a statement
 MAX_ID_BYTES = 200  # an id may name a folder, and a folder's name ends at 255 bytes
 
@@ -48,10 +48,10 @@ def decode(data: bytes, file: str, problems: Problems) -> str | None:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        row = data.count(b"\n", 0, error.start) + 1
         problems.add(
-            f"{file} row {row}",
+            file,
             f"byte 0x{data[error.start]:02x} is not UTF-8{_other_encoding(data)}: save it as UTF-8",
+            row=data.count(b"\n", 0, error.start) + 1,
         )
         return None
 
@@ -67,7 +67,7 @@ class Line:
 
     def complain(self, problem: str) -> None:
         """Note a problem with this row."""
-        self.problems.add(f"{self.file} row {self.number}", problem)
+        self.problems.add(self.file, problem, row=self.number)
 
     def read(self, make: Callable[["Line"], T]) -> T | None:
         """Return what `make` makes of this row, None if there was a problem in it."""
@@ -137,14 +137,14 @@ def read_table(
         return None
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
-        header = [name.strip() for name in next(reader, [])]
+        header = [name.strip() for name in next(filter(any, reader), [])]
         if not _is_header(header, file, columns, problems):
             return None
         lines = [
-            _line(file, reader.line_num, header, cells, problems) for cells in reader if any(cells)
+            _line(file, reader.line_num, header, cells, problems) for cells in filter(any, reader)
         ]
     except csv.Error as error:
-        problems.add(f"{file} row {reader.line_num}", f"not CSV: {error}")
+        problems.add(file, f"not CSV: {error}", row=reader.line_num)
         return None
     if not lines:
         problems.add(file, "has no rows below its header")

@@ -12,6 +12,9 @@ from bcca_protocol.errors import UnitError
 from bcca_protocol.limits import MAX_LINES
 from bcca_protocol.quantity import Unit, convert, number
 
+PROCESSES, INVENTORY = "processes.csv", "inventory.csv"
+FACTORS, COMPANIES = "factors.csv", "companies.csv"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
@@ -26,10 +29,8 @@ class Known:
     factors: Mapping[str, CaseFactor]
 
 
-def ids(lines: Sequence[Line] | None, column: str) -> frozenset[str] | None:
-    """Return every id in a column, each of which may stand there once."""
-    if lines is None:
-        return None
+def ids(lines: Iterable[Line], column: str) -> frozenset[str]:
+    """Return every id in a column; complain of one that stands there twice."""
     first: dict[str, int] = {}
     for line in lines:
         written = line.cells.get(column, "").strip()
@@ -38,73 +39,74 @@ def ids(lines: Sequence[Line] | None, column: str) -> frozenset[str] | None:
     return frozenset(first)
 
 
+def check_names(lines: Iterable[Line], known: Known) -> None:
+    """Complain of every inventory row that names a process or an input that is not there."""
+    for line in lines:
+        of_process = line.cells.get("flow_type", "").strip() == "process"
+        _check_name(line, "process_id", PROCESSES, known.process_ids)
+        if of_process:
+            _check_name(line, "input_id", PROCESSES, known.process_ids)
+        else:
+            _check_name(line, "input_id", FACTORS, known.factor_ids)
+
+
 def link(rows: Iterable[Row], known: Known, problems: Problems) -> tuple[Row, ...]:
-    """Return `rows`, each of a known process, taking a known input in a unit that fits."""
+    """Return `rows`, each in a unit that fits what it takes in; complain where none fits."""
     linked = tuple(_linked(row, known, problems) for row in rows)
     # A statement's activities and its inputs are counted apart.
     counts = Counter((row.process_id, row.flow_type == "process") for row in linked)
     for (process_id, _), count in counts.items():
         if count > MAX_LINES:
             problems.add(
-                "inventory.csv",
+                INVENTORY,
                 f"process {process_id!r} has {count} rows of a kind, where a statement holds "
                 f"{MAX_LINES}",
             )
     return linked
 
 
+def meant_unit(bought: Unit, made: Unit) -> Unit:
+    """Return the unit that is meant: a kilowatt hour of storage capacity is no energy."""
+    return "kWhCapacity" if (bought, made) == ("kWh", "kWhCapacity") else bought
+
+
 def staff(
-    lines: Iterable[Line], rows: Iterable[tuple[str, Company]], known: Known, problems: Problems
+    lines: Sequence[Line], rows: Iterable[tuple[str, Company]], known: Known, problems: Problems
 ) -> dict[str, Company]:
     """Return the company of every process: one each, and one name and country per company."""
-    if known.process_ids is not None:
-        _check_staffed(lines, known.process_ids, problems)
+    named = ids(lines, "process_id")
+    for line in lines:
+        _check_name(line, "process_id", PROCESSES, known.process_ids)
+    for process_id in sorted((known.process_ids or named) - named):
+        problems.add(COMPANIES, f"no company runs the process {process_id!r}")
     companies = dict(rows)
     first: dict[str, Company] = {}
     for company in companies.values():
         other = first.setdefault(company.id, company)
         if other != company:
             problems.add(
-                "companies.csv",
+                COMPANIES,
                 f"company {company.id!r} is {other.name!r} ({other.country}) and "
                 f"{company.name!r} ({company.country})",
             )
     return companies
 
 
-def _check_staffed(lines: Iterable[Line], process_ids: frozenset[str], problems: Problems) -> None:
-    named = set()
-    for line in lines:
-        process_id = line.cells.get("process_id", "").strip()
-        named.add(process_id)
-        if process_id and process_id not in process_ids:
-            line.complain(f"process_id {process_id!r} is not in processes.csv")
-    for process_id in sorted(process_ids - named):
-        problems.add("companies.csv", f"no company runs the process {process_id!r}")
+def _check_name(line: Line, column: str, file: str, there: frozenset[str] | None) -> None:
+    written = line.cells.get(column, "").strip()
+    if written and there is not None and written not in there:
+        line.complain(f"{column} {written!r} is not in {file}")
 
 
 def _linked(row: Row, known: Known, problems: Problems) -> Row:
-    where = f"inventory.csv row {row.number}"
-    if known.process_ids is not None and row.process_id not in known.process_ids:
-        problems.add(where, f"process_id {row.process_id!r} is not in processes.csv")
-    if row.flow_type == "process":
-        file, id_set = "processes.csv", known.process_ids
-        target: Process | CaseFactor | None = known.processes.get(row.input_id)
-    else:
-        file, id_set = "factors.csv", known.factor_ids
-        target = known.factors.get(row.input_id)
-    if id_set is not None and row.input_id not in id_set:
-        problems.add(where, f"input_id {row.input_id!r} is not in {file}")
+    table: Mapping[str, Process | CaseFactor]
+    table = known.processes if row.flow_type == "process" else known.factors
+    target = table.get(row.input_id)
     if target is None:
         return row
     unit = meant_unit(row.unit, target.unit)
     try:
         convert(number(row.amount), unit, target.unit)
     except UnitError as error:
-        problems.add(where, f"{error}, the unit of {row.input_id!r}")
+        problems.add(INVENTORY, f"{error}, the unit of {row.input_id!r}", row=row.number)
     return dataclasses.replace(row, unit=unit)
-
-
-def meant_unit(bought: Unit, made: Unit) -> Unit:
-    """Return the unit that is meant: a kilowatt hour of storage capacity is no energy."""
-    return "kWhCapacity" if (bought, made) == ("kWh", "kWhCapacity") else bought

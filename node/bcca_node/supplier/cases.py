@@ -16,17 +16,14 @@ from typing import TypeVar
 from bcca_node.supplier import case_expected, case_links, case_rows
 from bcca_node.supplier.case_expected import Flow
 from bcca_node.supplier.case_files import Folder, Line, plain_number, read_table
-from bcca_node.supplier.case_links import Known
+from bcca_node.supplier.case_links import COMPANIES, FACTORS, INVENTORY, PROCESSES, Known
 from bcca_node.supplier.case_rows import CaseFactor, Company, Process, Row
 from bcca_node.supplier.problems import Problems
 from bcca_protocol.errors import RefusedError, UnusableError
 from bcca_protocol.quantity import ONE, Unit, positive
-from bcca_protocol.wire import showable
 
 T = TypeVar("T")
 
-PROCESSES, INVENTORY = "processes.csv", "inventory.csv"
-FACTORS, COMPANIES = "factors.csv", "companies.csv"
 MAX_CANDIDATES = 20  # names in one message
 
 _NOT_IN_URN = re.compile(r"[^A-Za-z0-9._-]")
@@ -89,7 +86,7 @@ class Case:
         ]
         if len(found) == 1:
             return found[0]
-        shown = repr(showable(asked[:200]))
+        shown = repr(asked[:200])
         if found:
             raise UnusableError(
                 f"case {self.name}: {shown} names {len(found)} processes, where one is wanted: "
@@ -155,11 +152,12 @@ def _read(folder: Folder, name: str, problems: Problems) -> Case:
     taken = read_table(folder, INVENTORY, case_rows.ROW_COLUMNS, problems)
     scores = read_table(folder, FACTORS, case_rows.FACTOR_COLUMNS, problems)
     known = Known(
-        process_ids=case_links.ids(makers, "process_id"),
-        factor_ids=case_links.ids(scores, "factor_id"),
+        process_ids=None if makers is None else case_links.ids(makers, "process_id"),
+        factor_ids=None if scores is None else case_links.ids(scores, "factor_id"),
         processes={each.id: each for each in _each(makers, case_rows.process)},
         factors={each.id: each for each in _each(scores, case_rows.factor)},
     )
+    case_links.check_names(taken or (), known)
     expected = case_expected.read(folder, problems)
     return Case(
         name=name,
@@ -184,8 +182,9 @@ def _companies(folder: Folder, known: Known, problems: Problems) -> Mapping[str,
     if not (folder / COMPANIES).is_file():
         return None
     lines = read_table(folder, COMPANIES, case_rows.COMPANY_COLUMNS, problems)
-    case_links.ids(lines, "process_id")
-    staffed = case_links.staff(lines or (), _each(lines, case_rows.company), known, problems)
+    if lines is None:
+        return None
+    staffed = case_links.staff(lines, _each(lines, case_rows.company), known, problems)
     return MappingProxyType(staffed)
 
 
