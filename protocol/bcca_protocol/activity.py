@@ -5,7 +5,7 @@ from decimal import Decimal
 from bcca_protocol import footprint
 from bcca_protocol.errors import StatementError, UnitError
 from bcca_protocol.inventory import Activity, Electricity, Factor, Leg, Quality
-from bcca_protocol.quantity import ZERO, convert, number, plain
+from bcca_protocol.quantity import ZERO, convert, not_negative, number, plain
 
 BEST_SCORE, WORST_SCORE = 1, 5
 OWN_SUPPLY = frozenset({"onSite", "directLine"})  # these count at their own factor both ways
@@ -84,8 +84,9 @@ def _check_leg(line: Activity, leg: Leg) -> None:
     """Raise StatementError unless the freight is tonnes x km."""
     if line.kind != "transport":
         raise StatementError(f"line {line.id}: a transport leg on a line of kind {line.kind}")
-    freight = number(leg.mass_kg) / 1000 * number(leg.km)
-    written = convert(number(line.amount), line.unit, "tkm")
+    mass = not_negative(leg.mass_kg, f"line {line.id}: leg.massKg")
+    freight = mass / 1000 * not_negative(leg.km, f"line {line.id}: leg.km")
+    written = amount_in(line, "tkm")
     if written != freight:
         raise StatementError(
             f"line {line.id}: {plain(written)} tkm, where {leg.mass_kg} kg over {leg.km} km "

@@ -9,12 +9,12 @@ import msgspec
 
 from bcca_protocol import bundle, footprint, manifest, merkle, period
 from bcca_protocol.aggregate import Totals, aggregate
-from bcca_protocol.bundle import Bundle
+from bcca_protocol.bundle import Contents
 from bcca_protocol.demand import Demand, demand
 from bcca_protocol.errors import AuthorshipError, ProofError, StatementError
 from bcca_protocol.evidence import Evidence, read_evidence
 from bcca_protocol.footprint import Footprint
-from bcca_protocol.graph import Graph, connect
+from bcca_protocol.graph import Graph, connect, double_claims, order_of
 from bcca_protocol.manifest import Frame, Stated
 from bcca_protocol.policy import Policy
 from bcca_protocol.quantity import number, plain
@@ -75,20 +75,35 @@ def audit(
     on_step(Step(1, "file", f"{found.end.lines} lines with SHA-256 {found.end.sha256}"))
     # 2. Every log is known or introduced, cosigned by a quorum, and hashes to its root.
     # 3. Every statement is signed, entered under a valid key, canonical, and sums up.
+    evidence = _evidence(found.contents, trusted, at, on_step)
+    # 4. The maker sealed the file.
+    maker = found.contents.header.maker
+    bundle.verify_seal(found, _log_of(evidence, maker).history)
+    on_step(Step(4, "seal", f"by {maker}, with a statement key valid at its log's end"))
+    # 5. The roll-up and all it was made from are current; it was made from trees that are here.
+    # 6. Recomputed from the statements, every number of it is the same.
+    return _report(found.contents, evidence, at, on_step)
+
+
+def examine(
+    found: Contents, trusted: Policy, *, at: int | None = None, on_step: OnStep = lambda _: None
+) -> Report:
+    """Return what `audit` would, of contents that are no file yet: steps 2, 3, 5 and 6."""
+    return _report(found, _evidence(found, trusted, at, on_step), at, on_step)
+
+
+def _evidence(found: Contents, trusted: Policy, at: int | None, on_step: OnStep) -> Evidence:
     evidence = read_evidence(found, trusted, at=at)
     on_step(Step(2, "logs", _logs_read(evidence, trusted)))
     on_step(Step(3, "statements", _statements_read(evidence)))
-    # 4. The maker sealed the file.
-    bundle.verify_seal(found, _log_of(evidence, found.header.maker).history)
-    on_step(
-        Step(4, "seal", f"by {found.header.maker}, with a statement key valid at its log's end")
-    )
-    # 5. The roll-up and all it was made from are current; it was made from trees that are here.
+    return evidence
+
+
+def _report(found: Contents, evidence: Evidence, at: int | None, on_step: OnStep) -> Report:
     rolled = _roll_up(found, evidence)
     _check_rules(rolled.statement, found)
     _check_trees(rolled.statement, found, evidence)
     on_step(Step(5, "roll-up", f"{rolled.commitment} is current, and so is what it is made from"))
-    # 6. Recomputed from the statements, every number of it is the same.
     totals, needed = _recompute(rolled, evidence)
     total = footprint.total(rolled.footprint)
     on_step(Step(6, "recomputed", f"{plain(total)} kg CO2e, the same in every digit"))
@@ -117,7 +132,7 @@ def _log_of(evidence: Evidence, origin: str) -> VerifiedLog:
         raise AuthorshipError(f"the log of {origin} is not in the bundle") from None
 
 
-def _roll_up(found: Bundle, evidence: Evidence) -> RollUp:
+def _roll_up(found: Contents, evidence: Evidence) -> RollUp:
     """Return the roll-up the header names, current and of the maker (SPEC 11.5)."""
     header = found.header
     signed = evidence.facts.get(header.roll_up)
@@ -135,7 +150,7 @@ def _roll_up(found: Bundle, evidence: Evidence) -> RollUp:
     return rolled
 
 
-def _check_rules(rolled: FootprintRollUp, found: Bundle) -> None:
+def _check_rules(rolled: FootprintRollUp, found: Contents) -> None:
     """Raise StatementError unless the roll-up follows the rules this verifier can repeat."""
     neutral = manifest.neutral_rules()
     if rolled.rules != neutral:
@@ -148,7 +163,7 @@ def _check_rules(rolled: FootprintRollUp, found: Bundle) -> None:
             raise StatementError(f"the text of rules {rules.name} is not what the roll-up names")
 
 
-def _check_trees(rolled: FootprintRollUp, found: Bundle, evidence: Evidence) -> None:
+def _check_trees(rolled: FootprintRollUp, found: Contents, evidence: Evidence) -> None:
     """Raise unless each tree the roll-up read is a beginning of a log that is here (SPEC 11.5)."""
     entries = {line.origin: line.entries for line in found.logs}
     read = {tree.origin: tree for tree in rolled.logs}
@@ -236,7 +251,7 @@ def _frame(stated: FootprintRollUp) -> Frame:
     )
 
 
-def _unverified(rolled: RollUp, found: Bundle, evidence: Evidence, at: int) -> Iterator[str]:
+def _unverified(rolled: RollUp, found: Contents, evidence: Evidence, at: int) -> Iterator[str]:
     """Yield in words what nobody can verify from this file."""
     names = {name: each.fact for name, each in evidence.parts().items()}
     for edge in rolled.statement.manifest or ():
@@ -253,6 +268,12 @@ def _unverified(rolled: RollUp, found: Bundle, evidence: Evidence, at: int) -> I
     for name, each in evidence.facts.items():
         if each.fact.validity.end <= now:
             yield f"expired: statement {name} was valid until {each.fact.validity.end}"
+    parts = sorted((each.fact for each in evidence.parts().values()), key=order_of)
+    for claim, one, other in double_claims(parts):
+        yield (
+            f"claimed twice: electricity certificate {claim}, by {one.commitment} of {one.issuer} "
+            f"and {other.commitment} of {other.issuer}"
+        )
     if evidence.introduced:
         yield (
             f"introduced: {len(evidence.introduced)} of {len(evidence.logs)} logs are not in this "

@@ -83,15 +83,34 @@ _DECODER: msgspec.json.Decoder[Header | Body | End] = msgspec.json.Decoder(Heade
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bundle:
-    """A bundle whose lines are whole; what they say is `audit`'s to verify."""
+class Contents:
+    """What a bundle says, nothing of it verified: that is `audit`'s to do."""
 
     header: Header
     rules: tuple[RuleSet, ...]
     logs: tuple[LogLine, ...]
     statements: tuple[StatementLine, ...]
     withheld: tuple[Withheld, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """A file whose lines are whole: what it says, and its seal."""
+
+    contents: Contents
     end: End
+
+
+def contents(header: Header, body: Iterable[Body]) -> Contents:
+    """Return what a bundle of `header` and `body` says."""
+    items = tuple(body)
+    return Contents(
+        header=header,
+        rules=tuple(item for item in items if isinstance(item, RuleSet)),
+        logs=tuple(item for item in items if isinstance(item, LogLine)),
+        statements=tuple(item for item in items if isinstance(item, StatementLine)),
+        withheld=tuple(item for item in items if isinstance(item, Withheld)),
+    )
 
 
 def write(header: Header, body: Iterable[Body], signer: Signer, key_index: int) -> Iterator[bytes]:
@@ -142,14 +161,7 @@ def read(lines: Iterable[bytes]) -> Bundle:
     if end is None:
         raise MalformedError(f"bundle: cut off after line {count}: its end line is missing")
     _check_end(end, count, digest.hexdigest())
-    return Bundle(
-        header=header,
-        rules=tuple(item for item in body if isinstance(item, RuleSet)),
-        logs=tuple(item for item in body if isinstance(item, LogLine)),
-        statements=tuple(item for item in body if isinstance(item, StatementLine)),
-        withheld=tuple(item for item in body if isinstance(item, Withheld)),
-        end=end,
-    )
+    return Bundle(contents=contents(header, body), end=end)
 
 
 def verify_seal(bundle: Bundle, maker: History) -> None:
@@ -162,7 +174,7 @@ def verify_seal(bundle: Bundle, maker: History) -> None:
     try:
         key.verify(signature, _sealed(int(bundle.end.lines), bundle.end.sha256))
     except SignatureError as error:
-        raise SignatureError(f"bundle of {bundle.header.maker}: {error}") from error
+        raise SignatureError(f"bundle of {bundle.contents.header.maker}: {error}") from error
 
 
 def log_line(origin: str, key: str, note: Note, entries: Iterable[bytes]) -> LogLine:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bcca_protocol import policy, verify
-from bcca_protocol.bundle import Bundle, LogLine, StatementLine
+from bcca_protocol.bundle import Contents, LogLine, StatementLine
 from bcca_protocol.errors import AuthorshipError, ConflictError, MalformedError
 from bcca_protocol.keys import VerifierKey
 from bcca_protocol.partial import Part
@@ -30,7 +30,7 @@ class Evidence:
         return {name: each for name, each in self.facts.items() if verify.is_part(each)}
 
 
-def read_evidence(found: Bundle, trusted: Policy, *, at: int | None = None) -> Evidence:
+def read_evidence(found: Contents, trusted: Policy, *, at: int | None = None) -> Evidence:
     """Return every log and statement of a bundle, verified under `trusted` (SPEC 11.2, 11.3).
 
     Raises AuthorshipError for a log that neither the policy nor a verified statement names,
@@ -81,7 +81,7 @@ def namings(facts: Iterable[Signed[Fact]]) -> dict[str, Naming]:
 class _Reader:
     """What is still to be read, and what was."""
 
-    def __init__(self, found: Bundle, trusted: Policy, at: int | None) -> None:
+    def __init__(self, found: Contents, trusted: Policy, at: int | None) -> None:
         self.waiting: dict[str, LogLine] = {}
         self.statements: dict[str, list[StatementLine]] = {}
         self.logs: dict[str, VerifiedLog] = {}

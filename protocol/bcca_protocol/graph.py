@@ -1,7 +1,7 @@
 """Which statement feeds which input, and in which order products are computed (SPEC 9.1, 9.2)."""
 
 import decimal
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
@@ -72,6 +72,16 @@ def connect(verified: Iterable[Verified[Part]], choose: Chooser) -> Graph:
     return Graph(
         parts=parts, sources=sources, terms=tuple(terms), missing=tuple(missing), index=index
     )
+
+
+def double_claims(parts: Iterable[Part]) -> Iterator[tuple[str, Part, Part]]:
+    """Yield each electricity certificate that two parts claim, with both: one counts (SPEC 7.4)."""
+    owners: dict[str, Part] = {}
+    for part in parts:
+        for claim in part.claims:
+            owner = owners.setdefault(claim, part)
+            if owner is not part:
+                yield claim, owner, part
 
 
 def order_of(part: Part) -> tuple[str, str, str, str]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from bcca_protocol import activity, footprint
+from bcca_protocol import activity, footprint, particulars
 from bcca_protocol.errors import StatementError
 from bcca_protocol.footprint import CELLS, COMPONENTS, EXCLUDING_UPTAKE, Cell, Footprint
 from bcca_protocol.inventory import Activity, Allocation, Factor
@@ -17,7 +17,6 @@ from bcca_protocol.quantity import (
     arithmetic,
     convert,
     not_negative,
-    number,
     positive,
 )
 from bcca_protocol.statement import PartialFootprint
@@ -97,8 +96,8 @@ def add_up(statement: PartialFootprint, scale: Scale) -> tuple[Footprint, Tally]
         if line.joint and statement.allocation is None:
             raise StatementError(f"line {line.id}: joint, where the statement has no allocation")
         contributions.append(abs(_add(sums, line, line.factor, share)))
-    excluded = (number(e.estimate) for e in statement.exclusions or () if e.estimate)
-    tally = _tally(statement.activities, contributions, scale, sum(excluded, ZERO))
+    excluded = particulars.check_exclusions(statement.exclusions or ())
+    tally = _tally(statement.activities, contributions, scale, excluded)
     return {cell: scale.apply(value) for cell, value in sums.items()}, tally
 
 

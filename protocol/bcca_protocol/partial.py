@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
-from bcca_protocol import footprint, own, period
+from bcca_protocol import footprint, own, particulars, period
 from bcca_protocol.errors import StatementError
 from bcca_protocol.footprint import Footprint
 from bcca_protocol.inventory import Activity, Input
@@ -79,6 +79,7 @@ def _reduce(statement: PartialFootprint, commitment: str) -> Part:
     if statement.location_footprint is not None:
         location = own.add_up_by_location(statement, scale)
         _compare("locationFootprint", footprint.decode(statement.location_footprint), location)
+    _check_particulars(statement, mass_kg)
     claims = tuple(_claims(statement.activities))
     _distinct(claims, "electricity certificate")
     return Part(
@@ -99,15 +100,31 @@ def _reduce(statement: PartialFootprint, commitment: str) -> Part:
         own=market,
         own_by_location=location,
         tally=tally,
-        bought=tuple(_bought(line, scale.share) for line in statement.inputs),
+        bought=tuple(
+            _bought(line, scale.share, allocated=statement.allocation is not None)
+            for line in statement.inputs
+        ),
         claims=claims,
     )
 
 
-def _bought(line: Input, share: Decimal) -> Bought:
+def _check_particulars(statement: PartialFootprint, mass_kg: Decimal | None) -> None:
+    """Check what is only handed on (SPEC 7.5)."""
+    for line in statement.activities:
+        if line.amount_gsd or line.factor.gsd or line.electricity:
+            particulars.check_activity(line)
+    if statement.materials is not None:
+        particulars.check_materials(statement.materials, mass_kg)
+    if statement.carbon_content is not None:
+        particulars.check_carbon(statement.carbon_content, mass_kg)
+
+
+def _bought(line: Input, share: Decimal, *, allocated: bool) -> Bought:
     yield_ = number(line.yield_) if line.yield_ is not None else ONE
     if not 0 < yield_ <= 1:
         raise StatementError(f"line {line.id}: a yield of {line.yield_}, where 0 < yield <= 1")
+    if line.joint and not allocated:
+        raise StatementError(f"line {line.id}: joint, where the statement has no allocation")
     return Bought(
         line=line.id,
         product=line.product,

@@ -7,6 +7,9 @@ from bcca_protocol.errors import StatementError
 from bcca_protocol.inventory import Interval
 from bcca_protocol.limits import MAX_VALIDITY_YEARS
 
+_MIDNIGHT_AFTER = "24"
+LAST_YEAR = 9999  # times are written with four digits, and sort as written
+
 
 class Span(NamedTuple):
     """A span of time [start, end) as written: this form sorts as the times do."""
@@ -22,6 +25,8 @@ class Span(NamedTuple):
 
 def moment(time: str) -> datetime:
     """Return the moment a `wire.Time` writes; raises StatementError for 30 February."""
+    if time[11:13] == _MIDNIGHT_AFTER:  # newer libraries read it, older ones refuse
+        raise StatementError(f"time {time}: there is no hour 24")
     try:
         return datetime.fromisoformat(time)
     except ValueError as error:
@@ -30,7 +35,7 @@ def moment(time: str) -> datetime:
 
 def text(at: datetime) -> str:
     """Return `at` as statements write it: UTC, whole seconds."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return at.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
 
 
 def text_at(seconds: int) -> str:
@@ -64,5 +69,7 @@ def validity(period: Interval, given: Interval | None) -> Span:
 
 def _years_after(time: str, years: int) -> str:
     year, rest = int(time[:4]) + years, time[4:]
+    if year > LAST_YEAR:
+        raise StatementError(f"period: ends {time}, too late for any validity")
     leap_day = rest.startswith("-02-29")
     return f"{year:04d}{'-03-01' + rest[6:] if leap_day else rest}"

@@ -59,7 +59,8 @@ def numbers(texts: Sequence[str]) -> list[Decimal]:
 
     Raises LimitError as `number` does.
     """
-    if not _NUMBERS.fullmatch(",".join((*texts, ""))):
+    joined = ",".join((*texts, ""))
+    if not _NUMBERS.fullmatch(joined) or joined.count(",") != len(texts):
         wrong = next(text for text in texts if not _NUMBER.search(text))
         raise MalformedError(f"number {showable(repr(wrong))}: not a plain decimal")
     return [Decimal(text) if len(text) <= MAX_DIGITS else number(text) for text in texts]

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from bcca_protocol import footprint, period
+from bcca_protocol import footprint, particulars, period
 from bcca_protocol.errors import StatementError
 from bcca_protocol.footprint import Footprint
 from bcca_protocol.period import Span
@@ -56,6 +56,7 @@ def reduce(statement: FootprintRollUp, commitment: str) -> RollUp:
         if exempted > HUNDRED:
             raise StatementError(f"exemptedPercent: {exempted} is above 100")
         _check_weights(statement.weights)
+        _check_particulars(statement)
         if statement.battery is not None:
             _check_battery(statement.battery, footprint.total(written))
         if (statement.manifest is None) == (statement.manifest_digest is None):
@@ -109,6 +110,17 @@ def per_kwh_delivered(battery: Battery, total: Decimal) -> Decimal | None:
     return total / (usable * cycles * years)
 
 
+def _check_particulars(statement: FootprintRollUp) -> None:
+    mass_kg = None if statement.mass_kg is None else positive(statement.mass_kg, "massKg")
+    particulars.check_materials(statement.materials or (), mass_kg)
+    if statement.carbon_content is not None:
+        particulars.check_carbon(statement.carbon_content, mass_kg)
+    if statement.uncertainty is not None:
+        particulars.check_uncertainty(statement.uncertainty)
+    if statement.battery is not None:
+        particulars.check_capacities(statement.battery)
+
+
 def _check_battery(battery: Battery, total: Decimal) -> None:
     recomputed = per_kwh_delivered(battery, total)
     if battery.per_kwh_delivered is None or recomputed is None:
@@ -136,17 +148,16 @@ def _check_weights(weights: Weights) -> None:
     for text, name in shares:
         if not_negative(text, f"weights.{name}") > absolute:
             raise StatementError(f"weights.{name} is {text}, above weights.absolute {absolute}")
+    not_negative(weights.quality.technological, "weights.quality.technological")
+    not_negative(weights.quality.geographical, "weights.quality.geographical")
+    not_negative(weights.quality.temporal, "weights.quality.temporal")
     not_negative(weights.gap_bound, "weights.gapBound")
 
 
 def _check_edges(edges: Iterable[Edge], *, incomplete: bool) -> None:
     gaps = 0
     for edge in edges:
-        resolved = edge.resolved
-        given = (resolved.commitment, resolved.substitute, resolved.gap)
-        if sum(each is not None for each in given) != 1:
-            raise StatementError(f"manifest {edge.consumer} {edge.line}: not resolved to one thing")
-        not_negative(edge.amount, f"manifest {edge.consumer} {edge.line}: amount")
-        gaps += resolved.gap is not None
+        particulars.check_edge(edge)
+        gaps += edge.resolved.gap is not None
     if gaps and not incomplete:
         raise StatementError(f"manifest has {gaps} gaps, the footprint is not marked incomplete")

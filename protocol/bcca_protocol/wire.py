@@ -17,7 +17,8 @@ T = TypeVar("T")
 
 # Anchored with \A and \Z: `$` would accept "1\n". Digits are spelled out: `\d` is also Arabic.
 NUMBER = r"\A(?!-0(?:\.0*)?\Z)-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?\Z"
-NUMBERS = r"(?:(?!-0(?:\.0*)?,)-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?,)*+"  # each with a comma behind it
+# The same, any number of them, each with a comma behind it.
+NUMBERS = r"(?:(?!-0(?:\.0*)?,)-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?,)*+"
 TIME = r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\Z"
 HEX_DIGEST = r"\A[0-9a-f]{64}\Z"
 ORIGIN = r"\A[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?:/[A-Za-z0-9._~-]+)*\Z"
@@ -34,7 +35,7 @@ Urn = Annotated[str, msgspec.Meta(pattern=URN, max_length=MAX_TEXT_CHARS)]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT_CHARS)]
 
 # What a terminal or a page would obey instead of show: controls, and marks that reorder text.
-_UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+_UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 _ESCAPED_CONTROL = re.compile(rb"(?<!\\)(?:\\\\)*\\[bfnrtu]")
 _INT_DIGITS = 19  # 2**63 - 1 has 19
 

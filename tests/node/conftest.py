@@ -4,6 +4,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,7 +35,8 @@ class Loop:
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
-        self._closers: list[Callable[[], None]] = []
+        self._apps: dict[uvicorn.Server, Future[None]] = {}
+        self._raw: list[asyncio.Server] = []
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -42,30 +44,31 @@ class Loop:
 
     def serve(self, server: uvicorn.Server, listener: socket.socket) -> None:
         """Serve an app on a bound socket; return once it answers."""
-        served = asyncio.run_coroutine_threadsafe(server.serve(sockets=[listener]), self._loop)
-
-        def stop() -> None:
-            server.should_exit = True
-            served.result(SECONDS)
-
-        self._closers.append(stop)
+        work = server.serve(sockets=[listener])
+        self._apps[server] = asyncio.run_coroutine_threadsafe(work, self._loop)
         self.run(started(server))
 
     def serve_raw(self, handler: Handler) -> str:
         """Answer every connection with `handler`; return the base URL."""
-        server = self.run(asyncio.start_server(handler, "127.0.0.1", 0))
 
-        async def stop() -> None:
-            server.close()
-            await asyncio.gather(*others(), return_exceptions=True)
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                await handler(reader, writer)
+            finally:
+                writer.close()
 
-        self._closers.append(lambda: self.run(stop()))
+        server = self.run(asyncio.start_server(answer, "127.0.0.1", 0))
+        self._raw.append(server)
         port = server.sockets[0].getsockname()[1]
         return f"http://127.0.0.1:{port}"
 
     def close(self) -> None:
-        for each in reversed(self._closers):
-            each()
+        """Stop every server, all at once, and the thread."""
+        for server in self._apps:
+            server.should_exit = True
+        for served in self._apps.values():
+            served.result(SECONDS)
+        self.run(stopped(self._raw))
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(SECONDS)
         self._loop.close()
@@ -76,12 +79,14 @@ async def started(server: uvicorn.Server) -> None:
         await asyncio.sleep(0.005)
 
 
-def others() -> list[asyncio.Task[Any]]:
-    """Cancel every other task of this loop, and return them."""
-    tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+async def stopped(servers: list[asyncio.Server]) -> None:
+    """Close servers, and end whatever still answers."""
+    for server in servers:
+        server.close()
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
         task.cancel()
-    return tasks
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @pytest.fixture
@@ -90,6 +95,12 @@ def loop() -> Iterator[Loop]:
     made = Loop()
     yield made
     made.close()
+
+
+@pytest.fixture
+def raw_server(loop: Loop) -> Callable[[Handler], str]:
+    """Answer every connection with a function on its streams; return the base URL."""
+    return loop.serve_raw
 
 
 @pytest.fixture

@@ -105,9 +105,9 @@ def test_two_trees_of_one_size_are_never_signed(database: Database) -> None:
         log.append(session, LINES[:3])
         log.sign(session, signer)
 
-    with pytest.raises(ConflictError, match="tree of size 3: signed with root"):
-        with database.write() as session:
-            logs.put_head(session, Head(size=3, root=bytes(32), note="another"))
+    refused = pytest.raises(ConflictError, match="tree of size 3: signed with root")
+    with refused, database.write() as session:
+        logs.put_head(session, Head(size=3, root=bytes(32), note="another"))
 
 
 def test_a_published_head_is_not_replaced_by_a_pending_one(database: Database) -> None:
@@ -129,9 +129,9 @@ def test_a_log_as_another_implementation_writes_it(database: Database, shared: P
     vectors = json.loads((folder / "vectors.json").read_bytes())
     with database.write() as session:
         log.append(session, [entry_of(index) for index in range(300)])
-        for size, root in vectors["roots"].items():
-            subtree = log.subtree(session, int(size))
-            assert merkle.root_hash(int(size), subtree) == base64.b64decode(root)
+        for each in vectors["checkpoints"]:
+            root = merkle.root_hash(each["size"], log.subtree(session, each["size"]))
+            assert root == base64.b64decode(each["root"])
         for tile in tiles.tiles_for(300):
             assert log.content(session, tile, 300) == (folder / tile.encode()).read_bytes()
 

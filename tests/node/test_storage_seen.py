@@ -60,9 +60,9 @@ def test_a_rolled_back_log_and_another_tree_of_one_size_are_refused(
     with database.write() as session:
         seen.put_log(session, LOG)
 
-    with pytest.raises(ConflictError, match=f"now of size {size}.*seen before with size 7"):
-        with database.write() as session:
-            seen.put_log(session, replace(LOG, size=size, root=b"x" * 32))
+    refused = pytest.raises(ConflictError, match=f"now of size {size}.*seen before with size 7")
+    with refused, database.write() as session:
+        seen.put_log(session, replace(LOG, size=size, root=b"x" * 32))
 
 
 def test_a_log_introduced_with_a_false_key_stands_beside_the_true_one(database: Database) -> None:

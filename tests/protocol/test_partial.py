@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from bcca_protocol import footprint, own, partial
-from bcca_protocol.errors import LimitError, StatementError, UnitError
+from bcca_protocol.errors import LimitError, MalformedError, StatementError, UnitError
 from bcca_protocol.footprint import Cell
 from bcca_protocol.limits import MAX_LINES
 from bcca_protocol.partial import Part
@@ -603,3 +603,31 @@ def test_an_input_tells_everything_a_buyer_may_say_of_it() -> None:
     assert (raw.yield_, raw.acquired) == (
         Decimal("0.97"), ("2025-01-01T00:00:00Z", "2025-07-01T00:00:00Z")
     )  # fmt: skip
+
+
+def in_factor(text: str) -> Json:
+    return with_line(factor=factor(text, "kg"))
+
+
+def in_footprint(text: str) -> Json:
+    return predicate(footprint={"production": {"fossil": text}})
+
+
+def in_a_location_factor_that_nothing_asks_for(text: str) -> Json:
+    power = {"supply": "contract", "locationFactor": factor(text, "kWh")}
+    return predicate(
+        activities=[line("power", "5", "kWh", "4.5", kind="energy", electricity=power)]
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["1,5", "1,", ",", "", "1E-7", "-0", "1\n", "\u0661", "abc", "01", "+1", "NaN", "1_0"]
+)
+@pytest.mark.parametrize(
+    "place", [in_factor, in_footprint, in_a_location_factor_that_nothing_asks_for]
+)
+def test_what_is_no_number_is_refused_wherever_it_stands(
+    place: Callable[[str], Json], text: str
+) -> None:
+    with pytest.raises((MalformedError, msgspec.ValidationError)):
+        reduce(place(text))

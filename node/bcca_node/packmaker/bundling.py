@@ -1,7 +1,7 @@
 """The evidence of a roll-up, put together from what this node holds (SPEC 10)."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlmodel import Session
 
@@ -9,11 +9,13 @@ from bcca_node.ledger.node import Node
 from bcca_node.ledger.sign import predicate_of
 from bcca_node.storage import logs, seen, statements
 from bcca_node.storage.statements import OwnStatement
-from bcca_protocol import bundle, manifest, tiles, wire
-from bcca_protocol.bundle import Body, Header, LogLine, RuleSet, StatementLine
+from bcca_protocol import audit, bundle, manifest, tiles, wire
+from bcca_protocol.audit import OnStep
+from bcca_protocol.bundle import Body, Header, RuleSet, StatementLine
 from bcca_protocol.errors import UnusableError
 from bcca_protocol.keys import Role
 from bcca_protocol.note import Note
+from bcca_protocol.policy import LogLine
 from bcca_protocol.statement import FOOTPRINT, PARTIAL_FOOTPRINT, FootprintRollUp
 
 
@@ -22,6 +24,34 @@ def write_bundle(node: Node, product: str, *, made: str) -> Iterator[bytes]:
 
     Raises UnusableError where there is none that is published, or where its evidence is not held.
     """
+    header, body = _header_and_body(node, product, made)
+    key_index = node.keystore.record(Role.STATEMENT).index
+    return bundle.write(header, body, node.keys.signer(Role.STATEMENT), key_index)
+
+
+def examine(
+    node: Node, product: str, *, made: str, on_step: OnStep = lambda _: None
+) -> audit.Report:
+    """Return what an auditor with this node's policy would find in the bundle, not sealed yet.
+
+    A node believes its own log, listed or not. Raises what `write_bundle` and `audit` raise.
+    """
+    trusted = node.trust.required()
+    own = {node.origin: LogLine(key=node.log_key, url=None)}
+    trusted = replace(trusted, logs=own | dict(trusted.logs))
+    found = bundle.contents(*_header_and_body(node, product, made))
+    return audit.examine(found, trusted, on_step=on_step)
+
+
+def newest_roll_up(session: Session, product: str) -> OwnStatement | None:
+    """Return the published, current roll-up of `product` with the latest period."""
+    head = logs.published_head(session)
+    found = statements.current(session, [product], head.size if head else 0)
+    rolled = [each for each in found if each.kind == FOOTPRINT]
+    return max(rolled, key=lambda each: each.period_end, default=None)
+
+
+def _header_and_body(node: Node, product: str, made: str) -> tuple[Header, list[Body]]:
     with node.database.read() as session:
         evidence = _Evidence(node, session, product)
         body = list(evidence.body())
@@ -32,16 +62,7 @@ def write_bundle(node: Node, product: str, *, made: str) -> Iterator[bytes]:
         roll_up=evidence.roll_up.commitment,
         made=made,
     )
-    key_index = node.keystore.record(Role.STATEMENT).index
-    return bundle.write(header, body, node.keys.signer(Role.STATEMENT), key_index)
-
-
-def newest_roll_up(session: Session, product: str) -> OwnStatement | None:
-    """Return the published, current roll-up of `product` with the latest period."""
-    head = logs.published_head(session)
-    found = statements.current(session, [product], head.size if head else 0)
-    rolled = [each for each in found if each.kind == FOOTPRINT]
-    return max(rolled, key=lambda each: each.period_end, default=None)
+    return header, body
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +132,14 @@ class _Evidence:
         vkey = self._node.log_key.encode()
         return _Held(self._node.origin, vkey, own.index, own.envelope)
 
-    def _log(self, origin: str, vkey: str) -> LogLine:
+    def _log(self, origin: str, vkey: str) -> bundle.LogLine:
         found = seen.log(self._session, origin, vkey)
         if found is None:
             raise UnusableError(f"the log of {origin} is no longer held here")
         entries = tiles.decode_entries(found.entries, found.size)
         return bundle.log_line(origin, vkey, Note.parse(found.note), entries)
 
-    def _own_log(self) -> LogLine:
+    def _own_log(self) -> bundle.LogLine:
         head = self._head
         entries = logs.entries(self._session, 0, head.size)
         vkey = self._node.log_key.encode()

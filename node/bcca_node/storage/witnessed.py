@@ -55,3 +55,9 @@ def keep(session: Session, seen: Checkpoint, signed: str) -> None:
     count = select(func.count()).where(col(HeadRow.origin) == seen.origin)
     if known is None and session.exec(count).one() < MAX_HEADS:
         session.add(HeadRow(origin=seen.origin, size=seen.size, root=seen.root, note=signed))
+
+
+def heads(session: Session, origin: str) -> list[Checkpoint]:
+    """Return every head of `origin` that was shown here, by size."""
+    chosen = select(HeadRow).where(col(HeadRow.origin) == origin).order_by(col(HeadRow.size))
+    return [Checkpoint(origin=origin, size=row.size, root=row.root) for row in session.exec(chosen)]
