@@ -33,12 +33,12 @@ class Envelope:
     def encode(self) -> bytes:
         """Return the form in which this project writes the envelope: canonical JSON."""
         signatures = tuple(
-            _WireSignature(sig=wire.b64(each.signature), keyid=each.keyid)
+            _WireSignature(sig=_quoted(each.signature), keyid=each.keyid)
             for each in self.signatures
         )
         return wire.encode(
             _WireEnvelope(
-                payload=wire.b64(self.payload),
+                payload=_quoted(self.payload),
                 payload_type=self.payload_type,
                 signatures=signatures,
             )
@@ -112,26 +112,35 @@ def verify_envelope(
 
 
 class _WireSignature(msgspec.Struct, frozen=True, omit_defaults=True):
-    sig: str
+    sig: msgspec.Raw
     keyid: str | None = None
 
 
 class _WireEnvelope(msgspec.Struct, frozen=True, rename="camel"):
-    payload: str
+    payload: msgspec.Raw
     payload_type: str
     signatures: tuple[_WireSignature, ...]
 
 
 _DECODER = msgspec.json.Decoder(_WireEnvelope)
+_TEXT = msgspec.json.Decoder(str)
 
 
-def _unb64(text: str, what: str) -> bytes:
-    """Return the bytes of `text` in standard or in URL-safe base64, but not in a mixture."""
-    if "-" in text or "_" in text:
+def _quoted(data: bytes) -> msgspec.Raw:
+    return msgspec.Raw(f'"{wire.b64(data)}"'.encode())
+
+
+def _unb64(string: msgspec.Raw, what: str) -> bytes:
+    """Return the bytes in standard or in URL-safe base64, but not in a mixture."""
+    try:
+        return wire.unb64_json(string, what)
+    except MalformedError:
+        text = wire.read(bytes(string), _TEXT, what=what)
+        if "-" not in text and "_" not in text:
+            return wire.unb64(text, what)
         if "+" in text or "/" in text:
-            raise MalformedError(f"{what}: mixes two alphabets of base64")
-        text = text.translate(_TO_STANDARD)
-    return wire.unb64(text, what)
+            raise MalformedError(f"{what}: mixes two alphabets of base64") from None
+        return wire.unb64(text.translate(_TO_STANDARD), what)
 
 
 def _signed_by(key: VerifierKey, message: bytes, signatures: Iterable[EnvelopeSignature]) -> bool:

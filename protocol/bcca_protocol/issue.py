@@ -13,7 +13,7 @@ from bcca_protocol.keys import Signer
 from bcca_protocol.statement import FootprintRollUp, Opinion, PartialFootprint
 from bcca_protocol.verify import PAYLOAD_TYPE
 
-P = TypeVar("P", PartialFootprint, FootprintRollUp, Opinion)
+P = TypeVar("P", bound=PartialFootprint | FootprintRollUp | Opinion)
 
 UNSET_NONCE = wire.b64(bytes(NONCE_BYTES))  # what stands in a predicate that is not issued yet
 
@@ -29,8 +29,7 @@ def issue(predicate: P, signer: Signer, secret: bytes) -> Envelope:
 
 
 def with_nonce(predicate: P, secret: bytes) -> P:
-    """Return `predicate` with nonce = HMAC-SHA-256(secret, payload with an unset nonce)[:16]."""
-    unset = msgspec.structs.replace(predicate, nonce=UNSET_NONCE)
-    payload = wire.encode(statement.of(unset))
-    mac = hmac.new(secret, payload, hashlib.sha256).digest()
+    """Return `predicate` with nonce = HMAC-SHA-256(secret, payload with an empty nonce)[:16]."""
+    bare = wire.encode(statement.of(msgspec.structs.replace(predicate, nonce="")))
+    mac = hmac.digest(secret, bare, hashlib.sha256)
     return msgspec.structs.replace(predicate, nonce=wire.b64(mac[:NONCE_BYTES]))

@@ -207,7 +207,7 @@ class _Check:
             )
         # 7. Its content keeps the rules and its sums recompute.
         self._step = "7 (content)"
-        return _reduce(found, self._name), record.index, found.predicate.nonce
+        return fact_in(found, self._name), record.index, found.predicate.nonce
 
     def signed(self) -> None:
         """Take step 8: the statement key of its entry signed the envelope."""
@@ -282,7 +282,8 @@ def _check_subject(found: Statement) -> None:
         raise StatementError(f"subject digest {subject.digest.sha256}, the product's is {digest}")
 
 
-def _reduce(found: Statement, commitment: str) -> Fact:
+def fact_in(found: Statement, commitment: str) -> Fact:
+    """Return what a statement says, its content checked (SPEC 6.3, step 7)."""
     match found:
         case statement.PartialStatement(predicate=predicate):
             return partial.reduce(predicate, commitment)

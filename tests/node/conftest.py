@@ -14,10 +14,10 @@ import uvicorn
 
 from bcca_node.app import create_app, create_server
 from bcca_node.ledger.node import Node, init
-from bcca_node.ledger.sign import NO_NONCE
 from bcca_node.settings import Settings
 from bcca_protocol.footprint import Components, Stages
 from bcca_protocol.inventory import Activity, Amount, Factor, Input, Interval, Supplier
+from bcca_protocol.issue import UNSET_NONCE
 from bcca_protocol.keys import Role
 from bcca_protocol.statement import Method, PartialFootprint, Producer, Product
 
@@ -191,7 +191,7 @@ def part() -> Callable[..., PartialFootprint]:
     ) -> PartialFootprint:
         year = other.pop("year", 2025)
         told = {
-            "nonce": NO_NONCE,
+            "nonce": UNSET_NONCE,
             "product": Product(id=f"urn:bcca:case:t:{product}", name=product),
             "producer": Producer(name="Cathode GmbH"),
             "period": Interval(f"{year}-01-01T00:00:00Z", f"{year + 1}-01-01T00:00:00Z"),

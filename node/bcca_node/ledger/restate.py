@@ -3,8 +3,9 @@
 import msgspec
 
 from bcca_node.ledger.node import Node
-from bcca_node.ledger.sign import NO_NONCE, Predicate, place_of, predicate_of
+from bcca_node.ledger.sign import Predicate, place_of, predicate_of
 from bcca_node.storage import statements
+from bcca_protocol.issue import UNSET_NONCE
 from bcca_protocol.limits import MAX_TREE_SIZE
 
 
@@ -27,4 +28,4 @@ def restate(node: Node, predicate: Predicate) -> Predicate:
 
 
 def _content(predicate: Predicate) -> Predicate:
-    return msgspec.structs.replace(predicate, nonce=NO_NONCE, corrects=None, follows=None)
+    return msgspec.structs.replace(predicate, nonce=UNSET_NONCE, corrects=None, follows=None)

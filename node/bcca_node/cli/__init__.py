@@ -1,0 +1,83 @@
+"""The command line: `bcca`. Errors become one sentence and an exit status here, nowhere else.
+
+Exit status: 0 done; 1 refused or unavailable; 2 unusable input or usage; 3 done, but incomplete.
+"""
+
+import io
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bcca_node import __version__
+from bcca_node.cli import aggregate, doctor, drafts, explain, keys, log, serve, setup
+from bcca_node.cli.screen import tell
+from bcca_protocol.errors import BccaError, UnusableError
+
+DONE, REFUSED, UNUSABLE, INCOMPLETE = range(4)
+
+_GROUPS = (setup, drafts, serve, aggregate, explain, log, keys, doctor)  # and demo
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what the command line says; return the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name may not fit the terminal
+    try:
+        status = create_cli()(args=arguments, prog_name="bcca", standalone_mode=False)
+    except typer.TyperException as error:
+        return _fail(UNUSABLE, f"{error.format_message()} (`bcca --help` tells more)")
+    except typer.Abort:
+        return _fail(UNUSABLE, "the input ended where an answer was needed")
+    except UnusableError as error:
+        return _fail(UNUSABLE, str(error))
+    except BccaError as error:
+        return _fail(REFUSED, str(error))
+    except OSError as error:
+        what = error.filename or type(error).__name__
+        return _fail(UNUSABLE, f"{what}: {error.strerror or error}")
+    except Exception as error:  # noqa: BLE001 - whoever runs a command is never shown a stack
+        return _fail(REFUSED, _mistake(error))
+    return status if isinstance(status, int) else DONE
+
+
+def create_cli() -> typer.Typer:
+    """Return the command line with every command."""
+    app = typer.Typer(
+        name="bcca",
+        help="One organisation's node of the battery carbon chain.",
+        epilog="Example: bcca init --data node --origin cathode.example/bcca --name 'Cathode AG'",
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_bcca)
+    for group in _GROUPS:
+        group.add(app)
+    return app
+
+
+def _bcca(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"bcca {__version__}")
+        raise typer.Exit
+
+
+def _fail(status: int, reason: str) -> int:
+    """Say why; return `status`. Several problems stand on lines of their own."""
+    tell(*f"bcca: {reason}".split("\n"))
+    return status
+
+
+def _mistake(error: Exception) -> str:
+    """Return what to report where the program itself is wrong."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(last.filename).name}:{last.lineno}"
+    return f"this is a mistake in bcca at {where}: {type(error).__name__}: {error}; report it"
