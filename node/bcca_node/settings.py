@@ -59,11 +59,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Raises UnusableError for a missing file, an unknown setting or a value that does not fit.
         """
         path = data / FILE
-        given = {**_read(path), **_from(environment), **overrides, "data": data}
+        return cls._of({**_read(path), **_from(environment), **overrides, "data": data}, path)
+
+    @classmethod
+    def new(
+        cls, data: Path, environment: Mapping[str, str] = os.environ, **given: str | int
+    ) -> "Settings":
+        """Return the settings of a node that is not there yet: `given`, over BCCA_*.
+
+        Raises UnusableError for a value that does not fit.
+        """
+        return cls._of({**_from(environment), **given, "data": data}, data)
+
+    @classmethod
+    def _of(cls, given: Mapping[str, object], where: Path) -> "Settings":
         try:
             return msgspec.convert(given, cls, strict=False)
         except msgspec.ValidationError as error:
-            raise UnusableError(f"{path}: {showable(str(error))}") from error
+            raise UnusableError(f"{where}: {showable(str(error))}") from error
 
     def require_none(self) -> None:
         """Return if `data` has no settings yet, else raise UnusableError."""

@@ -1,11 +1,12 @@
 """One own line of an inventory: its rules, and its kg CO2e (SPEC 7.2)."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from bcca_protocol import footprint
 from bcca_protocol.errors import StatementError, UnitError
 from bcca_protocol.inventory import Activity, Electricity, Factor, Leg, Quality
-from bcca_protocol.quantity import ZERO, convert, not_negative, number, plain
+from bcca_protocol.quantity import ZERO, convert, not_negative, number, numbers, plain
 
 BEST_SCORE, WORST_SCORE = 1, 5
 OWN_SUPPLY = frozenset({"onSite", "directLine"})  # these count at their own factor both ways
@@ -13,20 +14,26 @@ OWN_SUPPLY = frozenset({"onSite", "directLine"})  # these count at their own fac
 
 def check(line: Activity, gwp: str) -> None:
     """Raise StatementError unless the line keeps the rules of SPEC 7.2; `gwp` is the method's."""
-    _check_factor(line, line.factor, gwp)
+    factor = line.factor
+    if factor.gwp != gwp or factor.gas == "co2" or line.kind == "credit":
+        _check_factor(line, factor, gwp)
     if line.electricity is not None:
         _check_electricity(line, line.electricity, gwp)
     if line.leg is not None:
         _check_leg(line, line.leg)
 
 
-def amount_in(line: Activity, unit: str) -> Decimal:
-    """Return the line's amount in `unit`; raises StatementError below zero or where it misfits."""
-    amount = number(line.amount)
-    if amount < 0:
-        raise StatementError(f"line {line.id}: amount: {line.amount} is below zero")
-    if line.unit == unit:
-        return amount
+def amounts(lines: Sequence[Activity]) -> list[Decimal]:
+    """Return the amounts of lines; raises MalformedError, LimitError, or StatementError below 0."""
+    found = numbers([line.amount for line in lines])
+    if any(map(Decimal.is_signed, found)):
+        wrong = next(line for line in lines if line.amount.startswith("-"))
+        raise StatementError(f"line {wrong.id}: amount: {wrong.amount} is below zero")
+    return found
+
+
+def converted(line: Activity, amount: Decimal, unit: str) -> Decimal:
+    """Return the line's `amount` in `unit`; raises StatementError where it does not fit."""
     try:
         return convert(amount, line.unit, unit)
     except UnitError as error:
@@ -86,7 +93,7 @@ def _check_leg(line: Activity, leg: Leg) -> None:
         raise StatementError(f"line {line.id}: a transport leg on a line of kind {line.kind}")
     mass = not_negative(leg.mass_kg, f"line {line.id}: leg.massKg")
     freight = mass / 1000 * not_negative(leg.km, f"line {line.id}: leg.km")
-    written = amount_in(line, "tkm")
+    written = converted(line, number(line.amount), "tkm")
     if written != freight:
         raise StatementError(
             f"line {line.id}: {plain(written)} tkm, where {leg.mass_kg} kg over {leg.km} km "

@@ -1,4 +1,4 @@
-"""Checkpoints: the heads of a log's tree, signed and cosigned (c2sp.org/tlog-checkpoint).
+"""Checkpoints: heads of a log's tree, signed and cosigned (SPEC 5.2; c2sp.org/tlog-checkpoint).
 
     <origin>
     <tree size>

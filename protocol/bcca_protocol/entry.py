@@ -1,4 +1,4 @@
-"""The lines of a log, one an entry (SPEC 5): hashes and keys, never a number.
+"""The lines of a log, one an entry (SPEC 5.3): hashes and keys, never a number.
 
 bcca/v1 genesis <b64 recovery hash> [<origin> <size> <b64 root> of a predecessor]
 bcca/v1 key add <role> <vkey>

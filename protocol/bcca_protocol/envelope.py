@@ -1,4 +1,4 @@
-"""Signed payloads (DSSE v1.0.2, github.com/secure-systems-lab/dsse)."""
+"""Signed payloads (SPEC 4.3; DSSE v1.0.2, github.com/secure-systems-lab/dsse)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

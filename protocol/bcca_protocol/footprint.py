@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, get_args
 
 import msgspec
 
-from bcca_protocol.errors import MalformedError, StatementError
+from bcca_protocol.errors import StatementError
 from bcca_protocol.limits import MAX_KEPT_FACTORS
 from bcca_protocol.quantity import ZERO, arithmetic, numbers, plain
 from bcca_protocol.wire import Figure, Record
@@ -37,6 +37,7 @@ _NEVER_NEGATIVE = frozenset[Component]({"biogenicCO2"})
 _NEVER_POSITIVE = frozenset[Component](
     {"biogenicUptake", "landRemovals", "technologicalRemovals", "ccsCapture"}
 )
+_ONE_SIDED = frozenset(COMPONENTS.index(c) for c in _NEVER_NEGATIVE | _NEVER_POSITIVE)
 
 
 class Cell(NamedTuple):
@@ -61,13 +62,6 @@ class Components(Record, frozen=True):
     aviation: Figure | None = None
     packaging: Figure | None = None
 
-    def __post_init__(self) -> None:
-        """Refuse what is no number (msgspec says where it stands)."""
-        try:
-            figures(self)
-        except MalformedError as error:
-            raise ValueError(str(error)) from error
-
 
 class Stages(Record, frozen=True):
     """Components by stage as written; what is left out is zero. Order: `STAGES`."""
@@ -84,16 +78,18 @@ Footprint = Mapping[Cell, Decimal]  # kg CO2e; a cell that is absent is zero
 CELLS = {stage: tuple(Cell(stage, component) for component in COMPONENTS) for stage in STAGES}
 
 
-@lru_cache(MAX_KEPT_FACTORS)
-def figures(components: Components) -> tuple[tuple[int, Decimal], ...]:
+def parse(components: Components) -> tuple[tuple[int, Decimal], ...]:
     """Return the written values, each with its place in `COMPONENTS`.
 
-    Kept for a while: thousands of statements use the factors of one data set. Raises
-    MalformedError, LimitError.
+    Raises MalformedError, LimitError.
     """
     texts = msgspec.structs.astuple(components)
     places = [place for place, text in enumerate(texts) if text is not None]
     return tuple(zip(places, numbers([texts[place] for place in places]), strict=True))
+
+
+# Thousands of statements use the factors of one data set.
+figures = lru_cache(MAX_KEPT_FACTORS)(parse)
 
 
 def values_of(components: Components) -> list[tuple[Component, Decimal]]:
@@ -112,8 +108,10 @@ def decode(stages: Stages) -> dict[Cell, Decimal]:
     for stage, components in zip(STAGES, msgspec.structs.astuple(stages), strict=True):
         if components is not None:
             here = CELLS[stage]
-            for place, value in figures(components):
-                footprint[here[place]] = _signed(here[place], value)
+            for place, value in parse(components):
+                if value and place in _ONE_SIDED:
+                    _check_side(here[place], value)
+                footprint[here[place]] = value
     return footprint
 
 
@@ -142,20 +140,14 @@ def by_stage(footprint: Footprint) -> dict[Stage, Decimal]:
     return {stage: _sum(footprint, (stage,), EXCLUDING_UPTAKE) for stage in STAGES}
 
 
-def _sum(
-    footprint: Footprint, stages: Iterable[Stage], components: Sequence[Component]
-) -> Decimal:
+def _sum(footprint: Footprint, stages: Iterable[Stage], components: Sequence[Component]) -> Decimal:
     """Add cells up in decimal128, in the order of stages, then components (SPEC 3.4)."""
     with decimal.localcontext(arithmetic()):
         cells = (footprint.get(Cell(s, c), ZERO) for s in stages for c in components)
         return sum(cells, ZERO)
 
 
-def _signed(cell: Cell, value: Decimal) -> Decimal:
-    wrong = (value < 0 and cell.component in _NEVER_NEGATIVE) or (
-        value > 0 and cell.component in _NEVER_POSITIVE
-    )
-    if wrong:
+def _check_side(cell: Cell, value: Decimal) -> None:
+    if (cell.component in _NEVER_NEGATIVE) == (value < 0):
         side = "below" if value < 0 else "above"
         raise StatementError(f"footprint {cell.stage}.{cell.component}: {value} is {side} zero")
-    return value

@@ -1,7 +1,7 @@
 """What a log's entries say together: which key was valid at which index, what became of what.
 
-Entries are read in order, all of them, from index 0 (SPEC 5). Time is an index: a thief can set
-back a clock, but cannot put an entry before others under a checkpoint that witnesses cosigned.
+Entries are read in order, all of them, from index 0 (SPEC 5.4 to 5.6). Time is an index: a thief
+can set back a clock, but cannot put an entry before others under a cosigned checkpoint.
 """
 
 from binascii import a2b_base64, b2a_base64, hexlify, unhexlify

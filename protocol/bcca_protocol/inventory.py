@@ -1,4 +1,4 @@
-"""The lines of an inventory as they are written: amounts, factors, inputs (SPEC 4.2, 4.3)."""
+"""The lines of an inventory as they are written: amounts, factors, inputs (SPEC 4.2)."""
 
 from typing import Annotated, Literal
 
@@ -7,7 +7,7 @@ import msgspec
 from bcca_protocol.footprint import Components, Stage
 from bcca_protocol.limits import MAX_LINES
 from bcca_protocol.quantity import Unit
-from bcca_protocol.wire import HexDigest, Number, Origin, Record, Text, Time, Urn
+from bcca_protocol.wire import Figure, HexDigest, Number, Origin, Record, Text, Time, Urn
 
 Vkey = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 
@@ -110,7 +110,7 @@ class Activity(Record, frozen=True):
     name: Text
     stage: Stage
     kind: Literal["emission", "energy", "material", "transport", "waste", "credit"]
-    amount: Number
+    amount: Figure
     unit: Unit
     amount_kind: Literal["measured", "calculated", "estimated"]
     factor: Factor

@@ -1,4 +1,4 @@
-"""Who signs: verifier keys, their roles, and the one Ed25519 rule (c2sp.org/signed-note).
+"""Who signs: verifier keys, their roles, and the one Ed25519 rule (SPEC 5.1).
 
 Libraries disagree on the edge cases of Ed25519. Here the encoded y of the public key A and of the
 signature's R is below p and is not one of the five values of low order; then the library decides.

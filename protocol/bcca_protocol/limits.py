@@ -19,7 +19,7 @@ MAX_LINES = 2_000  # activity and input lines of one statement
 MAX_DIGITS = 34  # IEEE 754 decimal128
 MAX_NUMBER_CHARS = 128  # a plain decimal with 34 digits between 1e-90 and 1e90
 MAX_TEXT_CHARS = 2_000  # any one name or reason
-MAX_VALIDITY_YEARS = 3  # statement.md: never longer
+MAX_VALIDITY_YEARS = 3  # from the period's end, never longer (SPEC 4.4)
 MAX_KEPT_FACTORS = 4_096  # a pack's tree uses hundreds of data sets; 2 kB each once parsed
 
 # Policy
@@ -34,4 +34,4 @@ MAX_BUNDLE_LINE_BYTES = 1024 * 1024 * 1024  # a whole log is one line
 MAX_LOOP_UNKNOWNS = 400  # rational elimination is cubic: a loop of 400 takes about a minute
 
 # Clocks
-MAX_CLOCK_SKEW_SECONDS = 60  # a cosignature from further in the future is ignored (SPEC 6.4)
+MAX_CLOCK_SKEW_SECONDS = 60  # a cosignature from further in the future is ignored (SPEC 6.1.3)

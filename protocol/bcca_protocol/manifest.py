@@ -179,7 +179,7 @@ def _validity(totals: Totals, period: Interval) -> Interval:
 
 
 def _exempted(tally: Mapping[str, Decimal]) -> Decimal:
-    """Return excluded / (modelled + excluded) in percent, gross (accounting rules, 8)."""
+    """Return excluded / (modelled + excluded) in percent, gross (SPEC 8.5)."""
     whole = tally["absolute"] + tally["excluded"]
     return tally["excluded"] * 100 / whole if whole else ZERO
 

@@ -1,4 +1,4 @@
-"""Merkle tree hashes, and their inclusion and consistency proofs (RFC 9162, 2.1)."""
+"""Merkle tree hashes, and their inclusion and consistency proofs (SPEC 5.2; RFC 9162, 2.1)."""
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import reduce

@@ -1,4 +1,4 @@
-"""Signed notes: a text, and lines of who signed it (c2sp.org/signed-note).
+"""Signed notes: a text, and lines of who signed it (SPEC 5.2; c2sp.org/signed-note).
 
     <text, ends with a line feed>
     <empty line>

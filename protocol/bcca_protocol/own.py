@@ -9,7 +9,7 @@ import msgspec
 
 from bcca_protocol import activity, footprint, particulars
 from bcca_protocol.errors import StatementError
-from bcca_protocol.footprint import CELLS, COMPONENTS, EXCLUDING_UPTAKE, Cell, Footprint
+from bcca_protocol.footprint import CELLS, COMPONENTS, EXCLUDING_UPTAKE, Footprint, Stage
 from bcca_protocol.inventory import Activity, Allocation, Factor
 from bcca_protocol.quantity import (
     ONE,
@@ -56,11 +56,11 @@ class Scale(NamedTuple):
             output=convert(output, statement.output.unit, unit, mass_kg=mass_kg),
         )
 
-    def apply(self, value: Decimal) -> Decimal:
-        """Return `value` x declared unit / output, each operation rounded (SPEC 3.4)."""
+    def apply(self, values: Sequence[Decimal]) -> Sequence[Decimal]:
+        """Return each of `values` x declared unit / output, each operation rounded (SPEC 3.4)."""
         if self.declared == self.output == ONE:
-            return value
-        return value * self.declared / self.output
+            return values
+        return [value * self.declared / self.output for value in values]
 
 
 def with_footprint(statement: PartialFootprint) -> PartialFootprint:
@@ -88,49 +88,64 @@ def mass_of(statement: PartialFootprint) -> Decimal | None:
 
 def add_up(statement: PartialFootprint, scale: Scale) -> tuple[Footprint, Tally]:
     """Return own kg CO2e per declared unit, and the tally; raises StatementError (SPEC 7.2)."""
-    sums: dict[Cell, Decimal] = {}
-    contributions: list[Decimal] = []
-    gwp, share = statement.method.gwp, scale.share
-    for line in statement.activities:
+    rows: _Rows = {}
+    counted: list[Decimal] = []
+    lines, gwp, share = statement.activities, statement.method.gwp, scale.share
+    for line, amount in zip(lines, activity.amounts(lines), strict=True):
         activity.check(line, gwp)
         if line.joint and statement.allocation is None:
             raise StatementError(f"line {line.id}: joint, where the statement has no allocation")
-        contributions.append(abs(_add(sums, line, line.factor, share)))
+        counted.append(abs(_add(rows, line, amount, line.factor, share)))
     excluded = particulars.check_exclusions(statement.exclusions or ())
-    tally = _tally(statement.activities, contributions, scale, excluded)
-    return {cell: scale.apply(value) for cell, value in sums.items()}, tally
+    return _scaled(rows, scale), _tally(lines, counted, scale, excluded)
 
 
 def add_up_by_location(statement: PartialFootprint, scale: Scale) -> Footprint:
     """Return own kg CO2e with every line at its location factor (SPEC 7.4)."""
-    sums: dict[Cell, Decimal] = {}
-    for line in statement.activities:
-        _add(sums, line, activity.location_factor(line), scale.share)
-    return {cell: scale.apply(value) for cell, value in sums.items()}
+    rows: _Rows = {}
+    lines = statement.activities
+    for line, amount in zip(lines, activity.amounts(lines), strict=True):
+        _add(rows, line, amount, activity.location_factor(line), scale.share)
+    return _scaled(rows, scale)
 
 
-def _add(sums: dict[Cell, Decimal], line: Activity, factor: Factor, share: Decimal) -> Decimal:
-    """Add a line to `sums` and return what it counts: convert, x factor, x share (SPEC 3.4)."""
-    amount = activity.amount_in(line, factor.unit)
-    cells, joint, counted = CELLS[line.stage], line.joint, ZERO
+_Rows = dict[Stage, list[Decimal]]  # kg CO2e of each stage, in the order of COMPONENTS
+
+
+def _add(rows: _Rows, line: Activity, amount: Decimal, factor: Factor, share: Decimal) -> Decimal:
+    """Add a line to `rows` and return what it counts: convert, x factor, x share (SPEC 3.4)."""
+    if line.unit != factor.unit:
+        amount = activity.converted(line, amount, factor.unit)
+    row = rows.get(line.stage)
+    if row is None:
+        row = rows[line.stage] = [ZERO] * len(COMPONENTS)
+    joint, counted = line.joint, ZERO
     for place, value in footprint.figures(factor.values):
         kg = amount * value
         if joint:
             kg *= share
-        cell = cells[place]
-        sums[cell] = sums[cell] + kg if cell in sums else kg
+        row[place] += kg
         if place in _COUNTED:
             counted += kg
     return counted
 
 
+def _scaled(rows: _Rows, scale: Scale) -> Footprint:
+    """Return the footprint in `rows` per declared unit, zeros left out."""
+    return {
+        cell: kg
+        for stage, row in rows.items()
+        for cell, kg in zip(CELLS[stage], scale.apply(row), strict=True)
+        if kg
+    }
+
+
 def _tally(
     lines: Sequence[Activity], contributions: Sequence[Decimal], scale: Scale, excluded: Decimal
 ) -> Tally:
-    absolute = primary = amounts = factors = ZERO
+    primary = amounts = factors = ZERO
     covered = technological = geographical = temporal = ZERO
     for line, kg in zip(lines, contributions, strict=True):
-        absolute += kg
         measured = line.amount_kind == "measured"
         if measured:
             amounts += kg
@@ -143,17 +158,9 @@ def _tally(
             technological += kg * scores[0]
             geographical += kg * scores[1]
             temporal += kg * scores[2]
-    return Tally(
-        absolute=scale.apply(absolute),
-        primary=scale.apply(primary),
-        primary_amount=scale.apply(amounts),
-        primary_factor=scale.apply(factors),
-        excluded=excluded,
-        covered=scale.apply(covered),
-        technological=scale.apply(technological),
-        geographical=scale.apply(geographical),
-        temporal=scale.apply(temporal),
-    )
+    weighted = (covered, technological, geographical, temporal)
+    tally = Tally(sum(contributions, ZERO), primary, amounts, factors, ZERO, *weighted)
+    return Tally._make(scale.apply(tally))._replace(excluded=excluded)
 
 
 def _share(allocation: Allocation | None, output: Decimal) -> Decimal:

@@ -1,7 +1,7 @@
 """A partial footprint recomputed from its own lines, reduced to what a roll-up needs (SPEC 7)."""
 
 import decimal
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 import msgspec
@@ -72,15 +72,14 @@ def reduce(statement: PartialFootprint, commitment: str) -> Part:
 def _reduce(statement: PartialFootprint, commitment: str) -> Part:
     mass_kg = own.mass_of(statement)
     scale = Scale.of(statement, mass_kg)
-    _distinct([a.id for a in statement.activities] + [i.id for i in statement.inputs], "line id")
+    _distinct([*[a.id for a in statement.activities], *[i.id for i in statement.inputs]], "line id")
     market, tally = own.add_up(statement, scale)
     _compare("footprint", footprint.decode(statement.footprint), market)
     location = None
     if statement.location_footprint is not None:
         location = own.add_up_by_location(statement, scale)
         _compare("locationFootprint", footprint.decode(statement.location_footprint), location)
-    _check_particulars(statement, mass_kg)
-    claims = tuple(_claims(statement.activities))
+    claims = tuple(_check_particulars(statement, mass_kg))
     _distinct(claims, "electricity certificate")
     return Part(
         commitment=commitment,
@@ -108,15 +107,18 @@ def _reduce(statement: PartialFootprint, commitment: str) -> Part:
     )
 
 
-def _check_particulars(statement: PartialFootprint, mass_kg: Decimal | None) -> None:
-    """Check what is only handed on (SPEC 7.5)."""
+def _check_particulars(statement: PartialFootprint, mass_kg: Decimal | None) -> list[str]:
+    """Check what is only handed on (SPEC 7.5); return the claims to electricity certificates."""
+    claims: list[str] = []
     for line in statement.activities:
-        if line.amount_gsd or line.factor.gsd or line.electricity:
+        if line.electricity or line.amount_gsd or line.factor.gsd:
             particulars.check_activity(line)
+            claims += _claims(line)
     if statement.materials is not None:
         particulars.check_materials(statement.materials, mass_kg)
     if statement.carbon_content is not None:
         particulars.check_carbon(statement.carbon_content, mass_kg)
+    return claims
 
 
 def _bought(line: Input, share: Decimal, *, allocated: bool) -> Bought:
@@ -141,11 +143,10 @@ def _bought(line: Input, share: Decimal, *, allocated: bool) -> Bought:
     )
 
 
-def _claims(lines: Iterable[Activity]) -> Iterable[str]:
-    for line in lines:
-        instrument = line.electricity.instrument if line.electricity else None
-        if instrument is not None and instrument.claim_handle is not None:
-            yield instrument.claim_handle
+def _claims(line: Activity) -> Iterable[str]:
+    instrument = line.electricity.instrument if line.electricity else None
+    if instrument is not None and instrument.claim_handle is not None:
+        yield instrument.claim_handle
 
 
 def _compare(what: str, written: Footprint, recomputed: Footprint) -> None:
@@ -161,9 +162,7 @@ def _compare(what: str, written: Footprint, recomputed: Footprint) -> None:
             )
 
 
-def _distinct(names: Iterable[str], what: str) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise StatementError(f"{what} {name} stands twice")
-        seen.add(name)
+def _distinct(names: Sequence[str], what: str) -> None:
+    if len(set(names)) != len(names):
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        raise StatementError(f"{what} {twice} stands twice")

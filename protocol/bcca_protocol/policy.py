@@ -1,4 +1,4 @@
-"""Whom a verifier believes (c2sp.org/tlog-policy), and what they must have said (SPEC 6).
+"""Whom a verifier believes (c2sp.org/tlog-policy), and what they must have said (SPEC 6.1).
 
     log <vkey> [<url>]
     witness <name> <vkey> [<url>]
@@ -85,7 +85,7 @@ class Policy:
 
     @property
     def survives(self) -> int:
-        """How many lying witnesses the quorum survives, whoever they are.
+        """How many lying witnesses the quorum survives, whoever they are (SPEC 6.1.2).
 
         Two quorums for two trees of one size share at least this many witnesses and one more. Of
         the n members of a group, two sets of k share at least 2k - n; each of these again shares
@@ -141,7 +141,7 @@ class VerifiedCheckpoint:
 def verify_checkpoint(
     text: str, log_key: VerifierKey, policy: Policy, *, at: int | None = None
 ) -> VerifiedCheckpoint:
-    """Return the head in `text`, signed by `log_key` and believed under `policy` (SPEC 6).
+    """Return the head in `text`, signed by `log_key` and believed under `policy` (SPEC 6.1.3).
 
     Raises MalformedError, LimitError, SignatureError or QuorumError. With `at`, cosignatures from
     over MAX_CLOCK_SKEW_SECONDS after it are ignored.

@@ -1,4 +1,4 @@
-"""Proofs that travel as files: an entry's path to a checkpoint (c2sp.org/tlog-proof@v1).
+"""Proofs as files: an entry's path to a checkpoint (SPEC 5.2; c2sp.org/tlog-proof@v1).
 
     c2sp.org/tlog-proof@v1
     [extra <base64>]

@@ -49,7 +49,7 @@ def arithmetic() -> decimal.Context:
 def number(text: str) -> Decimal:
     """Return the value of a `wire.Number`; raises LimitError over 34 significant digits."""
     value = Decimal(text)
-    if len(text) > MAX_DIGITS and len(value.as_tuple().digits) > MAX_DIGITS:
+    if len(text) > MAX_DIGITS and len(text.lstrip("-0.").replace(".", "")) > MAX_DIGITS:
         raise LimitError(f"number {text}: more than {MAX_DIGITS} significant digits")
     return value
 

@@ -96,7 +96,7 @@ def reduce_opinion(statement: OpinionPredicate, commitment: str) -> Opinion:
 def per_kwh_delivered(battery: Battery, total: Decimal) -> Decimal | None:
     """Return kg CO2e per kWh delivered over service life, None where nothing asks for it.
 
-    usable kWh x full equivalent cycles a year x years (draft EU methodology, accounting rules 9).
+    usable kWh x full equivalent cycles a year x years (SPEC 8.3; draft EU methodology).
     Raises StatementError where the figure is asked for without what it is made of.
     """
     parts = (battery.usable_kwh, battery.full_cycles_per_year, battery.service_years)

@@ -1,4 +1,4 @@
-"""A log as static files: tiles of 256 hashes, bundles of 256 entries (c2sp.org/tlog-tiles).
+"""A log as static files: tiles of 256 hashes or entries (SPEC 5.2; c2sp.org/tlog-tiles).
 
     tile/<level>/<index>[.p/<width>]
     tile/entries/<index>[.p/<width>]

@@ -1,4 +1,4 @@
-"""What a witness answers to add-checkpoint, as a pure function (c2sp.org/tlog-witness).
+"""What a witness answers to add-checkpoint, a pure function (SPEC 5.7; c2sp.org/tlog-witness).
 
 old <size its asker believes it cosigned last>
 <base64 hash>           of the consistency proof, at most 63 lines

@@ -33,6 +33,7 @@ from bcca_protocol.proof import TlogProof
 
 CHUNK = 500  # statements of one log
 OWN_LINES, INPUTS = 10, 2
+TWO_STAGES, TWO_STAGED = STAGES[:2], 25  # as in the pack, where 2 of 54 have lines of two stages
 WAYS = ("raw", "bulk", "single")
 
 
@@ -52,7 +53,10 @@ class Chunk:
         company = Company(origin=f"supplier{number}.example/bcca")
         customer_of = Company(origin=f"supplier{number + 1}.example/bcca")
         for product in range(number * CHUNK, number * CHUNK + size):
-            lines = [activity(product, line, STAGES[line % 2]) for line in range(OWN_LINES)]
+            stages = TWO_STAGES if product % TWO_STAGED == 0 else TWO_STAGES[:1]
+            lines = [
+                activity(product, line, stages[line % len(stages)]) for line in range(OWN_LINES)
+            ]
             bom = [
                 bought(product, OWN_LINES + n, product + CHUNK + n, customer_of)
                 for n in range(INPUTS)

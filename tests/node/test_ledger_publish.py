@@ -1,6 +1,10 @@
 """Publishing: all or none, once, never two that overlap, and what is published verifies."""
 
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,11 +22,27 @@ from bcca_protocol.errors import UnusableError
 from bcca_protocol.footprint import Components, Stages
 from bcca_protocol.history import History
 from bcca_protocol.keys import Role
+from bcca_protocol.merkle import Tree, leaf_hash
 from bcca_protocol.statement import PartialFootprint, Site
 from bcca_protocol.verify import entry_of
-from bcca_protocol.wire import unb64
+from bcca_protocol.wire import encode, unb64
 
 Part = Callable[..., PartialFootprint]
+
+CHILD = """
+import sys
+from pathlib import Path
+import msgspec
+from bcca_node.ledger.node import Node
+from bcca_node.ledger.publish import publish
+from bcca_node.settings import Settings
+from bcca_protocol.statement import PartialFootprint
+
+node = Node.open(Settings.load(Path(sys.argv[1]), {}), "correct horse battery staple")
+for line in Path(sys.argv[2]).read_bytes().split(b"\\n"):
+    made = publish(node, [msgspec.json.decode(line, type=PartialFootprint)])
+    print(made[0].commitment, flush=True)
+"""
 KEYS = 6  # entries of a new log
 
 
@@ -230,14 +250,56 @@ def test_a_statement_key_enters_what_it_signs_under_its_index(node: Node, part: 
     assert key == node.keystore.record(Role.STATEMENT).key
 
 
-def test_a_log_that_lost_its_entries_is_not_continued(node: Node, part: Part) -> None:
-    for path in node.settings.data.glob("node.db*"):
-        path.unlink()
-    reopened = Node.open(node.settings, "correct horse battery staple")
+def test_keys_do_not_continue_the_log_of_another_node(
+    new_node: Callable[..., Node], part: Part
+) -> None:
+    node, other = new_node("a.example"), new_node("b.example")
+    mixed = msgspec.structs.replace(node.settings, database=other.settings.database_url)
+    opened = Node.open(mixed, "correct horse battery staple")
 
-    with pytest.raises(UnusableError, match="0 entries, its keys are not among them"):
-        publish(reopened, [part(node.origin)])
-    reopened.close()
+    with pytest.raises(UnusableError, match=r"entry 2 does not add a\.example.*of two nodes"):
+        publish(opened, [part(node.origin)])
+    opened.close()
+
+
+def test_two_writers_never_sign_two_trees_of_one_size(node: Node, part: Part) -> None:
+    writers = [Node.open(node.settings, "correct horse battery staple") for _ in range(3)]
+
+    def write(number: int) -> None:
+        for each in range(8):
+            publish(writers[number], [part(node.origin, f"P{number}-{each}")])
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for writer in writers:
+        writer.close()
+
+    tree = Tree(map(leaf_hash, entries(node)))
+    with node.database.read() as session:
+        head = logs.last_head(session)
+    assert head is not None
+    assert (head.size, head.root) == (KEYS + 24, tree.root())
+
+
+def test_what_was_answered_survives_a_kill(node: Node, part: Part, tmp_path: Path) -> None:
+    drafts = tmp_path / "drafts"
+    drafts.write_bytes(b"\n".join(encode(part(node.origin, f"P{each}")) for each in range(500)))
+    command = [sys.executable, "-c", CHILD, str(node.settings.data), str(drafts)]
+
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:  # noqa: S603
+        assert child.stdout is not None
+        answered = [child.stdout.readline().strip() for _ in range(20)]
+        child.kill()
+
+    log = entries(node)
+    with node.database.read() as session:
+        head, kept = logs.last_head(session), statements.find(session, answered)
+    assert {each.commitment for each in kept} == set(answered)
+    assert head is not None
+    assert (head.size, head.root) == (len(log), Tree(map(leaf_hash, log)).root())
 
 
 def test_a_nonce_in_a_draft_does_not_matter(node: Node, part: Part) -> None:

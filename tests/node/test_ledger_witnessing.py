@@ -132,6 +132,20 @@ def test_a_witness_without_its_passphrase_does_not_cosign(
     assert "503" in submit(node).refused["w4"]
 
 
+def test_a_witness_from_the_future_does_not_count(
+    network: list[Node], served: Callable[..., Node], policy_of: Callable[..., str]
+) -> None:
+    node = network[0]
+    ahead = served("ahead.example", clock=lambda: node.clock() + 3600)
+    set_policy(ahead, policy_of(network, network[1:], 3))
+    set_policy(node, policy_of(network, [*network[1:4], ahead], 4))
+
+    done = submit(node)
+
+    assert not done.published
+    assert "s ahead of ours" in done.refused["w3"]
+
+
 def test_a_hanging_witness_does_not_hold_up_a_quorum(
     network: list[Node], policy_of: Callable[..., str], raw_server: Callable[..., str]
 ) -> None:

@@ -1,6 +1,9 @@
-"""SPEC.md and the code say the same: sections, limits, fields, units, bytes."""
+"""The protocol's texts and its code say the same: sections, limits, fields, units, bytes."""
 
+import ast
+import importlib
 import re
+import tomllib
 from collections.abc import Iterator
 from fractions import Fraction
 from hashlib import sha256
@@ -33,6 +36,8 @@ from bcca_protocol.statement import Method, PartialFootprint, Producer, Product
 
 ROOT = Path(__file__).parents[2]
 SPEC = (ROOT / "protocol" / "SPEC.md").read_text(encoding="utf-8")
+README = (ROOT / "protocol" / "README.md").read_text(encoding="utf-8")
+DECISIONS = (ROOT / "protocol" / "DECISIONS.md").read_text(encoding="utf-8")
 HEADING = re.compile(r"^#{2,4} ([0-9]+(?:\.[0-9]+)*)\.? ", re.MULTILINE)
 CITED = re.compile(r"SPEC ([0-9]+(?:\.[0-9]+)*(?:(?:, | and | to )[0-9]+(?:\.[0-9]+)*)*)")
 NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)*")
@@ -222,6 +227,42 @@ def test_the_worked_example_is_what_the_code_does() -> None:
         note.encode().removesuffix("\n"),
     ]
     assert witness.key.encode() in section("15")
+
+
+def test_the_readme_names_every_module_once() -> None:
+    ladder = README[README.index("## The ladder") : README.index("## What a signature proves")]
+    named = re.findall(
+        r"`([a-z_]+)`", "".join(re.findall(r"^\| (`[^|]+) \|", ladder, re.MULTILINE))
+    )
+    modules = {path.stem for path in (ROOT / "protocol" / "bcca_protocol").glob("*.py")}
+
+    assert sorted(named) == sorted(modules - {"__init__"})
+
+
+def test_the_example_of_the_readme_imports_what_there_is() -> None:
+    (code,) = re.findall(r"^```python\n(.+?)^```$", README, re.MULTILINE | re.DOTALL)
+    imports = [node for node in ast.parse(code).body if isinstance(node, ast.ImportFrom)]
+    names = [(node.module or "", alias.name) for node in imports for alias in node.names]
+
+    assert [each for each in names if not hasattr(importlib.import_module(each[0]), each[1])] == []
+
+
+def test_every_dependency_has_its_line_in_the_decisions() -> None:
+    rows = re.findall(r"^\| (?:protocol|node|dev|build) \| ([^|]+) \|", DECISIONS, re.MULTILINE)
+    explained = {name for row in rows for name in row.split(", ")}
+
+    assert dependencies() - explained == set()
+
+
+def dependencies() -> set[str]:
+    """Return the names of what the packages, their builds and the developers depend on."""
+    texts: list[str] = []
+    for folder in ("protocol", "node"):
+        table = tomllib.loads((ROOT / folder / "pyproject.toml").read_text(encoding="utf-8"))
+        texts += table["project"]["dependencies"] + table["build-system"]["requires"]
+    root = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    texts += root["dependency-groups"]["dev"]
+    return {re.split(r"[^A-Za-z0-9._-]", text)[0] for text in texts} - {"bcca-protocol"}
 
 
 def blocks(text: str) -> list[str]:

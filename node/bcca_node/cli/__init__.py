@@ -13,13 +13,13 @@ from typing import Annotated
 import typer
 
 from bcca_node import __version__
-from bcca_node.cli import aggregate, doctor, drafts, explain, keys, log, serve, setup
+from bcca_node.cli import aggregate, demo, doctor, drafts, explain, keys, log, serve, setup
 from bcca_node.cli.screen import tell
 from bcca_protocol.errors import BccaError, UnusableError
 
 DONE, REFUSED, UNUSABLE, INCOMPLETE = range(4)
 
-_GROUPS = (setup, drafts, serve, aggregate, explain, log, keys, doctor)  # and demo
+_GROUPS = (setup, drafts, serve, aggregate, explain, log, keys, doctor, demo)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,19 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # a name may not fit the terminal
     try:
         status = create_cli()(args=arguments, prog_name="bcca", standalone_mode=False)
-    except typer.TyperException as error:
-        return _fail(UNUSABLE, f"{error.format_message()} (`bcca --help` tells more)")
-    except typer.Abort:
-        return _fail(UNUSABLE, "the input ended where an answer was needed")
-    except UnusableError as error:
-        return _fail(UNUSABLE, str(error))
-    except BccaError as error:
-        return _fail(REFUSED, str(error))
-    except OSError as error:
-        what = error.filename or type(error).__name__
-        return _fail(UNUSABLE, f"{what}: {error.strerror or error}")
-    except Exception as error:  # noqa: BLE001 - whoever runs a command is never shown a stack
-        return _fail(REFUSED, _mistake(error))
+    except Exception as error:
+        status, reason = _verdict(error)
+        tell(*f"bcca: {reason}".split("\n"))  # several problems stand on lines of their own
     return status if isinstance(status, int) else DONE
 
 
@@ -70,10 +60,22 @@ def _bcca(
         raise typer.Exit
 
 
-def _fail(status: int, reason: str) -> int:
-    """Say why; return `status`. Several problems stand on lines of their own."""
-    tell(*f"bcca: {reason}".split("\n"))
-    return status
+def _verdict(error: Exception) -> tuple[int, str]:
+    """Return the exit status, and in one sentence what is wrong and what to do."""
+    match error:
+        case typer.TyperException():
+            return UNUSABLE, f"{error.format_message()} (`bcca --help` tells more)"
+        case typer.Abort():
+            return UNUSABLE, "the input ended where an answer was needed"
+        case UnusableError():
+            return UNUSABLE, str(error)
+        case BccaError():
+            return REFUSED, str(error)
+        case OSError():
+            what = error.filename or type(error).__name__
+            return UNUSABLE, f"{what}: {error.strerror or error}"
+        case _:
+            return REFUSED, _mistake(error)
 
 
 def _mistake(error: Exception) -> str:

@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from bcca_node.cli import picture
+from bcca_node.cli import picture, screen
 from bcca_node.demo import roster, show
 from bcca_node.demo.network import Ground, Network
 from bcca_node.demo.show import Shown, Watcher
@@ -29,8 +29,7 @@ from bcca_protocol import footprint
 from bcca_protocol.errors import UnusableError
 from bcca_protocol.footprint import STAGES
 from bcca_protocol.quantity import plain
-
-INCOMPLETE = 3
+from bcca_protocol.wire import showable
 
 Data = Annotated[
     Path | None, typer.Option("--data", help="Keep the nodes' folders here; must be empty.")
@@ -42,6 +41,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on s
 Keep = Annotated[bool, typer.Option("--keep", help="Leave the nodes up until Ctrl-C.")]
 
 
+_EXAMPLE = "Example: bcca demo --data network --keep"
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("demo", epilog=_EXAMPLE)(demo)
+
+
 def demo(
     data: Data = None,
     case: CaseFolder = None,
@@ -49,21 +56,18 @@ def demo(
     amount: Amount = None,
     as_json: AsJson = False,
     keep: Keep = False,
-) -> None:
-    """Watch nineteen companies publish a real NMC622 pack, and add it up.
-
-    Example: bcca demo --data /tmp/network --keep
-    """
+) -> int:
+    """Watch nineteen companies publish a real NMC622 pack, and a pack maker add it up."""
     began = time.monotonic()
     read = cases.read_case(cases.shipped_case() if case is None else case)
     reference = read.reference(product, amount)
     folder = _empty(data)
-    out = Console(stderr=as_json, highlight=False)
+    out = screen.console(stderr=as_json)
     with tempfile.TemporaryDirectory(prefix="bcca-witnesses-") as aside:
         ground = Ground(folder=folder, aside=Path(aside), passphrase=_passphrase())
         head = roster.company_of(read, reference.process_id).id
         seats = roster.seats_of(read)
-        out.print(f"{len(seats)} nodes are founded: keys, databases, logs, policies")
+        _line(out, f"{len(seats)} nodes are founded: keys, databases, logs, policies")
         with Network(ground, seats, head=head) as network:
             with _watching(out) as watcher:
                 shown = asyncio.run(show.show(network, read, reference, folder, watcher))
@@ -72,11 +76,10 @@ def demo(
                 sys.stdout.write(json.dumps(_as_json(read, shown, len(seats), seconds)) + "\n")
                 sys.stdout.flush()
             else:
-                _print(out, read, reference, shown, seconds)
+                _print(read, reference, shown, seconds)
             if keep:
                 _wait(out, network)
-    if shown.checked.status:
-        raise typer.Exit(shown.checked.status)
+    return shown.checked.status
 
 
 def _empty(data: Path | None) -> Path:
@@ -111,40 +114,41 @@ def _watching(out: Console) -> Iterator[Watcher]:
                 task, description=said, total=now.asked, completed=now.suppliers, visible=True
             )
 
-        yield Watcher(step=out.print, progress=progress)
+        yield Watcher(step=lambda said: _line(out, said), progress=progress)
 
 
 def _wait(out: Console, network: Network) -> None:
     """Leave the nodes up until somebody presses Ctrl-C; print where they are."""
     for member in network.members.values():
-        out.print(f"  {member.url}  {picture.text(member.seat.name)} ({member.node.origin})")
-    out.print("The nodes stay up. Press Ctrl-C to end.")
+        _line(out, f"  {member.url}  {member.seat.name} ({member.node.origin})")
+    _line(out, "The nodes stay up. Press Ctrl-C to end.")
     try:
         threading.Event().wait()
     except KeyboardInterrupt:
-        out.print("ended")
+        _line(out, "ended")
 
 
-def _print(out: Console, case: Case, ref: Reference, shown: Shown, seconds: Decimal) -> None:
-    added, checked = shown.run.sum, shown.checked.answer
-    out.print()
-    out.print(picture.tree(added))
-    for table in (picture.suppliers(added), picture.stages(added)):
-        out.print()
-        out.print(table)
-    out.print()
-    for step in shown.checked.steps:
-        out.print(f"  {step}", soft_wrap=True)
-    for item in shown.checked.unverified:
-        out.print(f"  not verified: {picture.text(item)}", soft_wrap=True)
-    for reason in shown.troubles.values():
-        out.print(f"[red]trouble[/red]: {picture.text(reason)}", soft_wrap=True)
-    out.print()
-    total = f"{plain(explain.total(added))} kg CO2e for {plain(ref.amount)} {ref.unit}"
-    out.print(f"[bold]{total}[/bold] of {picture.text(case.processes[ref.process_id].product)}")
-    out.print(f"{checked['verdict']}: {shown.verified} of {shown.statements} statements verified")
-    out.print(f"in {seconds} s; check it yourself, with the network unplugged:", soft_wrap=True)
-    out.print(f"  bcca-verify {shown.bundle} --policy {shown.policy}", soft_wrap=True)
+def _print(case: Case, ref: Reference, shown: Shown, seconds: Decimal) -> None:
+    added, checked = shown.run.sum, shown.checked
+    for block in (picture.tree(added), picture.suppliers(added), picture.stages(added)):
+        screen.say("")
+        screen.show(block)
+    screen.say("", *(f"  {step}" for step in checked.steps))
+    screen.say(*(f"  not verified: {item}" for item in checked.unverified))
+    screen.say(*(f"  trouble: {reason}" for reason in shown.troubles.values()))
+    screen.say(
+        "",
+        f"{plain(explain.total(added))} kg CO2e for {plain(ref.amount)} {ref.unit} of "
+        f"{case.processes[ref.process_id].product}",
+        f"{checked.answer['verdict']}: {shown.verified} of {shown.statements} statements verified, "
+        f"in {seconds} s; check it yourself, with the network unplugged:",
+        f"  bcca-verify {shown.bundle} --policy {shown.policy}",
+    )
+
+
+def _line(out: Console, *lines: str) -> None:
+    for line in lines:
+        out.print(showable(line), soft_wrap=True)
 
 
 def _as_json(case: Case, shown: Shown, nodes: int, seconds: Decimal) -> dict[str, object]:

@@ -7,9 +7,8 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
-from rich.tree import Tree
 
 from bcca_protocol.wire import showable
 
@@ -17,11 +16,11 @@ WIDE = 200  # columns of a pipe: what a program reads is not to be broken into l
 MAX_NAMES = 20  # of what there is instead, in one message
 
 
-def console(*, stderr: bool = False) -> Console:
+def console(*, stderr: bool = False, markup: bool = False) -> Console:
     """Return where to print: the terminal as it is, or a wide sheet where there is none."""
     file = sys.stderr if stderr else sys.stdout
     width = None if file.isatty() else WIDE
-    return Console(file=file, width=width, markup=False, emoji=False, highlight=False)
+    return Console(file=file, width=width, markup=markup, emoji=False, highlight=False)
 
 
 def say(*lines: str) -> None:
@@ -53,9 +52,9 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, numbers
     console().print(table)
 
 
-def show_tree(tree: Tree) -> None:
-    """Print a tree whose labels are `showable`."""
-    console().print(tree)
+def show(drawn: RenderableType) -> None:
+    """Print what `picture` has drawn, its markup its own and names in it escaped."""
+    console(markup=True).print(drawn)
 
 
 def listed(names: Sequence[str]) -> str:

@@ -24,7 +24,7 @@ from bcca_protocol.inventory import Supplier
 from bcca_protocol.keys import Role
 
 WITNESSES = 5
-QUORUM = 4  # of five: two may lie (protocol.md, 2)
+QUORUM = 4  # of five: two may lie (SPEC 6.1.2)
 
 GROUP = "the-five-witnesses"
 

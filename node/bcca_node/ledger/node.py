@@ -10,7 +10,7 @@ from bcca_node.ledger.keystore import SCRYPT_N, Keyring, Keystore
 from bcca_node.ledger.trust import Trust
 from bcca_node.settings import Settings
 from bcca_node.storage import logs
-from bcca_node.storage.database import Database
+from bcca_node.storage.database import Database, is_there
 from bcca_protocol.errors import UnusableError
 from bcca_protocol.keys import Role, VerifierKey
 
@@ -46,6 +46,10 @@ class Node:
                 f"{settings.data}: the settings say {settings.origin}, the keys are {keys.origin}'s"
             )
         keyring = None if passphrase is None else keys.open(passphrase)
+        if not is_there(settings.database_url):
+            raise UnusableError(
+                f"{settings.database_url} is not there, and this node was set up: restore it"
+            )
         return cls(
             settings=settings,
             database=Database(settings.database_url),

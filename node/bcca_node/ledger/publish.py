@@ -1,4 +1,4 @@
-"""Publishing: statements, entries, tiles and the next head in one transaction (SPEC 5).
+"""Publishing: statements, entries, tiles and the next head in one transaction (SPEC 5.8).
 
 Current statements of one kind on one product, site and batch do not overlap in time: `corrects`
 restates a period, `follows` is the next one, and both end up in the log beside the statement.
@@ -11,11 +11,12 @@ from enum import StrEnum
 from sqlmodel import Session
 
 from bcca_node.ledger import log
+from bcca_node.ledger.keystore import KeyRecord
 from bcca_node.ledger.node import Node
 from bcca_node.ledger.sign import Predicate, SignedStatement, place_of, predicate_of, sign_statement
 from bcca_node.storage import logs, statements
 from bcca_node.storage.statements import OwnStatement, Place
-from bcca_protocol.entry import Status, StatusEntry, status_handle
+from bcca_protocol.entry import KeyAdd, Status, StatusEntry, status_handle
 from bcca_protocol.errors import UnusableError
 from bcca_protocol.keys import Role
 from bcca_protocol.limits import MAX_TREE_SIZE
@@ -46,13 +47,11 @@ def publish(node: Node, predicates: Sequence[Predicate]) -> list[Published]:
     a verifier would refuse, and for two current statements that overlap.
     """
     keyring = node.keys
-    key_index = node.keystore.record(Role.STATEMENT).index
-    signed = [sign_statement(each, node.origin, keyring, key_index) for each in predicates]
+    key = node.keystore.record(Role.STATEMENT)
+    signed = [sign_statement(each, node.origin, keyring, key.index) for each in predicates]
     with node.database.write() as session:
-        first = logs.size(session)
-        if first <= key_index:
-            raise UnusableError(f"log {node.origin}: {first} entries, its keys are not among them")
-        batch = _Batch(session, first, signed)
+        _require_key(session, key)
+        batch = _Batch(session, logs.size(session), signed)
         for each in signed:
             batch.enter(each)
         if batch.lines:
@@ -170,6 +169,16 @@ class _Batch:
                     f"draft of {new.product}: {new.commitment} for {_period(new)} overlaps "
                     f"{old.commitment} for {_period(old)}: let it correct or follow that"
                 )
+
+
+def _require_key(session: Session, key: KeyRecord) -> None:
+    """Return if the log added `key` where the keys say so; raises UnusableError."""
+    line = KeyAdd(role=key.role, key=key.key).encode()
+    if logs.entries(session, key.index, key.index + 1) != [line.encode()]:
+        raise UnusableError(
+            f"log {key.key.name}: of {logs.size(session)} entries, entry {key.index} does not add "
+            f"{key.key.label}: the database and the keys are of two nodes"
+        )
 
 
 def _earlier(predicate: Predicate) -> str | None:

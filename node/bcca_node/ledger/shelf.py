@@ -70,21 +70,22 @@ def since(node: Node, start: int) -> Iterator[Item]:
         start = page[-1].index + 1 if page else size
 
 
-def evidence(node: Node, commitment: str) -> Iterator[Item] | None:
+def evidence(node: Node, commitment: str, *, limit: int = MAX_EVIDENCE) -> Iterator[Item] | None:
     """Return a shown statement and everything upstream of it that this node holds and may show.
 
-    Nothing is fetched. Raises LimitError, after that many, over MAX_EVIDENCE.
+    Nothing is fetched. Over `limit`, the walk raises LimitError instead of ending as if complete.
     """
     with node.database.read() as session:
         found = _shown(statements.find(session, [commitment]), _size(session))
-    return _Upstream(node).walk(found[0]) if found else None
+    return _Upstream(node, limit).walk(found[0]) if found else None
 
 
 class _Upstream:
     """A walk from a statement to the statements that feed it, each once, nearest first."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, limit: int) -> None:
         self._node = node
+        self._limit = limit
         self._own_key = node.log_key.encode()
         self._met: set[str] = set()
         self._queue: deque[OwnStatement | FetchedStatement] = deque()
@@ -102,8 +103,8 @@ class _Upstream:
         for each in found:
             if each.sharing != "public" or each.commitment in self._met:
                 continue
-            if len(self._met) == MAX_EVIDENCE:
-                raise LimitError(f"evidence: over {MAX_EVIDENCE} statements")
+            if len(self._met) == self._limit:
+                raise LimitError(f"evidence: over {self._limit} statements")
             self._met.add(each.commitment)
             self._queue.append(each)
 

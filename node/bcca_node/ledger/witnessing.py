@@ -1,6 +1,6 @@
 """Asking witnesses to cosign this node's head, and publishing it once a quorum has.
 
-A head leaves the node only with its quorum (SPEC 5); until then its statements are pending.
+A head leaves the node only with its quorum (SPEC 5.8); until then its statements are pending.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from bcca_protocol.errors import (
     UnusableError,
 )
 from bcca_protocol.keys import VerifierKey
-from bcca_protocol.limits import MAX_CHECKPOINT_BYTES
+from bcca_protocol.limits import MAX_CHECKPOINT_BYTES, MAX_CLOCK_SKEW_SECONDS
 from bcca_protocol.merkle import prove_consistency
 from bcca_protocol.note import Note, NoteSignature
 from bcca_protocol.policy import Policy, WitnessLine, verify_checkpoint
@@ -109,7 +109,7 @@ class _Asking:
             )
             text = _text(answer)
             if answer.status == HTTPStatus.OK:
-                return _cosignature(text, self._head, line)
+                return _cosignature(text, self._head, line, self._node.clock())
             old = self._size_told(answer, text)
         raise UnavailableError(f"after {ROUNDS} rounds, it still names another size: {old}")
 
@@ -158,17 +158,23 @@ async def _collect(
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
-    late = {names[task]: "had not answered when the quorum was complete" for task in waiting}
-    return found, refused | late
+    refused |= {names[task]: "had not answered when the quorum was complete" for task in waiting}
+    # In the order of the policy: who answers first is chance.
+    return (
+        {name: found[name] for name in asked if name in found},
+        {name: refused[name] for name in asked if name in refused},
+    )
 
 
-def _cosignature(text: str, head: Head, line: WitnessLine) -> NoteSignature:
+def _cosignature(text: str, head: Head, line: WitnessLine, now: int) -> NoteSignature:
     """Return the line of `text` with which a witness cosigns `head`, verified."""
     signed = Note.parse(head.note).text
     for each in text.removesuffix("\n").split("\n"):
         signature = NoteSignature.parse(each)
         if signature.is_by(line.key):
-            verify_cosignature(signature, signed, line.key)
+            ahead = verify_cosignature(signature, signed, line.key) - now
+            if ahead > MAX_CLOCK_SKEW_SECONDS:
+                raise SignatureError(f"its clock is {ahead} s ahead of ours, so it does not count")
             return signature
     raise SignatureError(f"its answer is not signed by {line.key.label}")
 

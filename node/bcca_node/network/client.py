@@ -5,7 +5,7 @@ Whatever goes wrong becomes UnavailableError (nobody lied) or RefusedError, nami
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -34,11 +34,12 @@ _HEADERS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What another node answered, whatever its status."""
+    """What another node answered, whatever its status; `date` is when, by its own clock."""
 
     status: int
     content_type: str
     body: bytes
+    date: str = ""
 
 
 class Fetcher:
@@ -103,7 +104,7 @@ class Fetcher:
         request.headers["content-type"] = content_type
         return await self._ask(request, limit)
 
-    async def lines(self, url: str, *, limit: int, line_limit: int) -> AsyncIterator[bytes]:
+    async def lines(self, url: str, *, limit: int, line_limit: int) -> AsyncGenerator[bytes]:
         """Yield the lines at `url` as they come: `limit` bounds them all, `line_limit` one.
 
         Raises what `get` raises, MalformedError for an end within a line.
@@ -135,6 +136,7 @@ class Fetcher:
             status=response.status_code,
             content_type=response.headers.get("content-type", ""),
             body=body,
+            date=response.headers.get("date", ""),
         )
 
     @asynccontextmanager

@@ -12,6 +12,7 @@ import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from bcca_node.network.limits import MAX_URL_CHARS
+from bcca_node.settings import MAX_PORT
 from bcca_protocol.errors import MalformedError, RefusedError
 from bcca_protocol.policy import Policy
 from bcca_protocol.wire import showable
@@ -80,7 +81,8 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
     inner = address if isinstance(address, IPv4Address) else _inner(address)
     if inner is not None and inner != address:
         return is_public(inner)
-    return address.is_global and not address.is_multicast and not address.is_reserved
+    local = isinstance(address, IPv6Address) and address.is_site_local
+    return address.is_global and not (address.is_multicast or address.is_reserved or local)
 
 
 def _inner(address: IPv6Address) -> IPv4Address | None:
@@ -97,6 +99,7 @@ def _parse(text: str) -> httpx.URL:
         url = httpx.URL(text)
     except httpx.InvalidURL as error:
         raise MalformedError(f"{showable(text)!r} is not a URL: {error}") from error
-    if url.scheme not in ("http", "https") or not url.host or url.userinfo:
+    plain = url.scheme in ("http", "https") and url.host and not url.userinfo
+    if not plain or (url.port or 0) > MAX_PORT:
         raise MalformedError(f"{showable(text)!r} is not a URL of http or https without a user")
     return url

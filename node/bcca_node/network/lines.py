@@ -6,7 +6,8 @@
 A stream that was cut has no count, and is not taken for the absence of what it left out.
 """
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -72,17 +73,18 @@ def decode_lines(body: bytes) -> list[Item]:
     return items
 
 
-async def fetch_lines(fetcher: Fetcher, url: str, *, limit: int) -> AsyncIterator[Item]:
-    """Yield the items at `url` as they come.
+async def fetch_lines(fetcher: Fetcher, url: str, *, limit: int) -> AsyncGenerator[Item]:
+    """Yield the items at `url` as they come; `aclosing` ends a stream that is not read to its end.
 
     Raises MalformedError at the end of a stream that was cut, and what `Fetcher.lines` raises.
     """
     count, last = 0, b""
-    async for line in fetcher.lines(url, limit=limit, line_limit=MAX_LINE_BYTES):
-        if last:
-            yield _item(last)
-            count += 1
-        last = line
+    async with aclosing(fetcher.lines(url, limit=limit, line_limit=MAX_LINE_BYTES)) as lines:
+        async for line in lines:
+            if last:
+                yield _item(last)
+                count += 1
+            last = line
     _require_count(last, count)
 
 

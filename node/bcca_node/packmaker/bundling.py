@@ -51,6 +51,12 @@ def newest_roll_up(session: Session, product: str) -> OwnStatement | None:
     return max(rolled, key=lambda each: each.period_end, default=None)
 
 
+def newest_published(session: Session) -> OwnStatement | None:
+    """Return the published, current roll-up of whatever product that was entered last."""
+    head = logs.published_head(session)
+    return statements.newest(session, FOOTPRINT, head.size if head else 0)
+
+
 def _header_and_body(node: Node, product: str, made: str) -> tuple[Header, list[Body]]:
     with node.database.read() as session:
         evidence = _Evidence(node, session, product)

@@ -162,7 +162,7 @@ def share(kg: Decimal, whole: Decimal) -> str:
 
 
 def shown(kg: Decimal) -> str:
-    """Return `kg` with 3 significant figures, for display only (accounting rules, 1)."""
+    """Return `kg` with 3 significant figures, for display only (SPEC 3.3)."""
     if not kg:
         return "0"
     digits = 2 - kg.adjusted()

@@ -1,4 +1,4 @@
-"""Where the log of a supplier is, and with which key it is verified (SPEC 6.1).
+"""Where the log of a supplier is, and with which key it is verified (SPEC 6.1.4).
 
 The policy names direct suppliers. Whoever is further upstream is introduced: a statement names
 its log's key, and the descriptor of the statement's issuer hints at a URL. The key decides.

@@ -3,7 +3,8 @@
 Every byte is hostile until the head, the entries and each signature are verified.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -14,12 +15,19 @@ from bcca_node.network.limits import MAX_ANSWER_BYTES, MAX_DESCRIPTOR_BYTES
 from bcca_node.network.lines import Item
 from bcca_node.storage.seen import SeenLog
 from bcca_protocol import policy, tiles, verify
-from bcca_protocol.errors import ConflictError, LimitError, MalformedError, UnavailableError
+from bcca_protocol.errors import (
+    ConflictError,
+    LimitError,
+    MalformedError,
+    RefusedError,
+    UnavailableError,
+)
 from bcca_protocol.keys import VerifierKey
 from bcca_protocol.limits import MAX_CHECKPOINT_BYTES, MAX_ENTRY_BYTES, MAX_LOG_ENTRIES
 from bcca_protocol.policy import Policy, VerifiedCheckpoint
 from bcca_protocol.tiles import ENTRIES, TILE_WIDTH, Tile
 from bcca_protocol.verify import VerifiedLog
+from bcca_protocol.wire import showable
 
 LOG = "/log"
 MAX_BUNDLE_OF_ENTRIES = TILE_WIDTH * (MAX_ENTRY_BYTES + 2)  # each with its length in two bytes
@@ -67,8 +75,10 @@ async def read_log(
     Raises UnavailableError, ConflictError for a log that went back or shows another tree than
     before, and what `policy.verify_checkpoint` and `verify.verify_log` raise.
     """
-    note = await fetcher.get(f"{address.url}/checkpoint", limit=MAX_CHECKPOINT_BYTES)
-    head = policy.verify_checkpoint(_text(note), address.key, trusted, at=at)
+    url = f"{address.url}/checkpoint"
+    note = await fetcher.get(url, limit=MAX_CHECKPOINT_BYTES)
+    with _naming(url):
+        head = policy.verify_checkpoint(_text(note), address.key, trusted, at=at)
     _require_forward(head, before)
     entries = await _entries(fetcher, address.url, head.checkpoint.size, before)
     log = verify.verify_log(head, entries, introduced=address.introduced_by is not None)
@@ -79,7 +89,9 @@ async def read_log(
 async def read_statements(fetcher: Fetcher, source: ReadLog, product: str) -> list[Item]:
     """Return what a supplier says of one product, nothing of it verified yet."""
     url = f"{source.about.statements}?product={quote(product, safe='')}"
-    return lines.decode_lines(await fetcher.get(url, limit=MAX_ANSWER_BYTES))
+    body = await fetcher.get(url, limit=MAX_ANSWER_BYTES)
+    with _naming(url):
+        return lines.decode_lines(body)
 
 
 async def read_statement(fetcher: Fetcher, source: ReadLog, commitment: str) -> Item:
@@ -92,7 +104,9 @@ async def _describe(fetcher: Fetcher, address: Address) -> Descriptor:
     if not address.url.endswith(LOG):
         raise UnavailableError(f"{address.url}: the URL of a log ends in {LOG}")
     url = address.url.removesuffix(LOG) + descriptor.PATH
-    found = descriptor.decode(await fetcher.get(url, limit=MAX_DESCRIPTOR_BYTES))
+    body = await fetcher.get(url, limit=MAX_DESCRIPTOR_BYTES)
+    with _naming(url):
+        found = descriptor.decode(body)
     if found.origin != address.origin:
         raise ConflictError(f"{url}: describes {found.origin}, where {address.origin} was asked")
     return found
@@ -118,12 +132,14 @@ async def _entries(
 
 async def _tile(fetcher: Fetcher, url: str, tile: Tile) -> Sequence[bytes]:
     """Return the entries of a tile; a partial one may have given way to the full one."""
-    body = await fetcher.find(f"{url}/{tile.encode()}", limit=MAX_BUNDLE_OF_ENTRIES)
-    if body is not None:
-        return tiles.decode_entries(body, tile.width)
-    full = Tile(level=tile.level, index=tile.index, width=TILE_WIDTH)
-    body = await fetcher.get(f"{url}/{full.encode()}", limit=MAX_BUNDLE_OF_ENTRIES)
-    return tiles.decode_entries(body, TILE_WIDTH)[: tile.width]
+    at, width = f"{url}/{tile.encode()}", tile.width
+    body = await fetcher.find(at, limit=MAX_BUNDLE_OF_ENTRIES)
+    if body is None:
+        width = TILE_WIDTH
+        at = f"{url}/{Tile(level=tile.level, index=tile.index, width=width).encode()}"
+        body = await fetcher.get(at, limit=MAX_BUNDLE_OF_ENTRIES)
+    with _naming(at):
+        return tiles.decode_entries(body, width)[: tile.width]
 
 
 def _require_forward(head: VerifiedCheckpoint, before: SeenLog | None) -> None:
@@ -141,6 +157,15 @@ def _require_forward(head: VerifiedCheckpoint, before: SeenLog | None) -> None:
             f"log {checkpoint.origin} shows two trees of size {before.size}: root "
             f"{checkpoint.root.hex()} now, {before.root.hex()} before"
         )
+
+
+@contextmanager
+def _naming(url: str) -> Iterator[None]:
+    """Say of whatever is refused that it came from `url`."""
+    try:
+        yield
+    except RefusedError as error:
+        raise type(error)(f"{showable(url)}: {error}") from error
 
 
 def _text(note: bytes) -> str:

@@ -3,8 +3,9 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 from sqlmodel import Session, SQLModel, create_engine, select
 
@@ -55,6 +56,12 @@ class Database:
             yield session
             session.commit()
 
+    def damage(self) -> list[str]:
+        """Return what SQLite itself finds broken in the file, nothing where it is whole."""
+        with self.read() as session:
+            found = session.connection().exec_driver_sql("PRAGMA integrity_check").scalars().all()
+        return [str(each) for each in found if each != "ok"]
+
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
@@ -66,6 +73,10 @@ class Database:
                 yield session
         except OperationalError as error:
             raise UnavailableError(f"{self._what}: {error.orig}") from error
+        except DatabaseError as error:
+            if not _is_damage(error.orig):
+                raise
+            raise UnusableError(f"{self._what}: {error.orig}; restore it from a backup") from error
 
     def _make_tables(self, session: Session) -> None:
         SQLModel.metadata.create_all(session.connection(), checkfirst=True)
@@ -76,6 +87,22 @@ class Database:
             raise UnusableError(
                 f"{self._what}: its tables have version {found}, this program's {SCHEMA_VERSION}"
             )
+
+
+def is_there(url: str) -> bool:
+    """Say whether there is a database at `url`; what is no file on this machine is taken to be."""
+    try:
+        named = make_url(url)
+    except ArgumentError:
+        return True  # opening it says what is wrong
+    is_file = named.get_backend_name() == "sqlite" and named.database not in (None, "", ":memory:")
+    return not is_file or Path(str(named.database)).exists()
+
+
+def _is_damage(error: BaseException | None) -> bool:
+    """Say whether SQLite found what it did not write."""
+    damaged = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return isinstance(error, sqlite3.Error) and error.sqlite_errorcode & 0xFF in damaged
 
 
 def _engine(url: str, what: str) -> Engine:

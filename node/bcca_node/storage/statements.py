@@ -97,6 +97,26 @@ def current(session: Session, products: Sequence[str], size: int) -> list[OwnSta
     ]
 
 
+def products(session: Session) -> list[str]:
+    """Return the products that any statement is about."""
+    return list(session.exec(select(StatementRow.product).distinct().order_by("product")))
+
+
+def newest(session: Session, kind: str, size: int) -> OwnStatement | None:
+    """Return the statement of a kind, current and among the first `size` entries, that is last."""
+    row = session.exec(
+        select(StatementRow)
+        .where(
+            col(StatementRow.kind) == kind,
+            col(StatementRow.index) < size,
+            or_(col(StatementRow.ended).is_(None), col(StatementRow.ended) >= size),
+        )
+        .order_by(col(StatementRow.index).desc())
+        .limit(1)
+    ).first()
+    return None if row is None else _own(row)
+
+
 def page(session: Session, start: int, end: int) -> list[OwnStatement]:
     """Return the first PAGE statements entered from index `start` to before `end`, by index."""
     index = col(StatementRow.index)

@@ -1,4 +1,4 @@
-"""A case folder as partial footprints, one per process (statement.md, mapping of a case folder)."""
+"""A case folder as partial footprints, one per process (SPEC 4.2)."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime

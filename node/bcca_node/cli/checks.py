@@ -1,0 +1,145 @@
+"""What `bcca doctor` looks at in the data folder, each finding in words."""
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from bcca_node.cli import setup
+from bcca_node.cli.given import given_passphrase
+from bcca_node.cli.screen import listed
+from bcca_node.ledger import checkup, keystore, trust
+from bcca_node.ledger.keystore import Keystore
+from bcca_node.ledger.node import Node
+from bcca_node.ledger.trust import Trust
+from bcca_node.settings import FILE as SETTINGS
+from bcca_node.settings import Settings
+from bcca_node.storage import logs, statements
+from bcca_protocol import period
+from bcca_protocol.errors import BccaError
+from bcca_protocol.policy import Policy, verify_checkpoint
+
+KEYS, POLICY, DATABASE, LOG, DRAFTS = "keys", "policy", "database", "log", "drafts"
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at: `wrong` needs somebody, all else is as it should be."""
+
+    about: str
+    wrong: bool
+    text: str
+
+
+def settings(data: Path) -> tuple[Settings | None, Finding]:
+    """Return the settings as far as they can be read, and what was found."""
+    try:
+        read = Settings.load(data)
+    except BccaError as error:
+        return None, Finding("settings", True, str(error))
+    said = f"{read.origin}, listens on {read.host} port {read.port}, for others {read.url}"
+    return read, Finding("settings", False, f"{data / SETTINGS}: {said}")
+
+
+def keys(data: Path, origin: str | None) -> Iterator[Finding]:
+    """Yield what is wrong with the keys; they are opened if the environment has a passphrase."""
+    path = data / keystore.FILE
+    try:
+        found = Keystore.read(data)
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & (stat.S_IRWXG | stat.S_IRWXO):
+            yield Finding(KEYS, True, f"{path}: others may read it: run chmod 600 {path}")
+        if origin not in (None, found.origin):
+            yield Finding(KEYS, True, f"{path}: of {found.origin}, the settings say {origin}")
+        passphrase = given_passphrase()
+        if passphrase is None:
+            said = "their seeds were not looked at: no passphrase in the environment"
+        else:
+            found.open(passphrase)
+            said = "the passphrase opens them"
+    except (BccaError, OSError) as error:
+        yield Finding(KEYS, True, str(error))
+    else:
+        yield Finding(KEYS, False, f"{path}: {len(found.keys)} keys, {said}")
+
+
+def policy(data: Path, node: Node | None) -> tuple[Policy | None, list[Finding]]:
+    """Return whom this node believes, and what is wrong with that."""
+    try:
+        read = Trust(data).policy()
+    except BccaError as error:
+        return None, [Finding(POLICY, True, str(error))]
+    if read is None:
+        said = f"{data / trust.FILE} is not there: nobody is believed, and nothing gets published"
+        return None, [Finding(POLICY, True, said)]
+    said = f"{len(read.logs)} logs, {read.rule}, survives {read.survives} lying"
+    found = [Finding(POLICY, False, f"{data / trust.FILE}: {said}")]
+    return read, found + ([] if node is None else list(_of_this_node(read, node)))
+
+
+def database(node: Node, trusted: Policy | None) -> Iterator[Finding]:
+    """Yield what is wrong with what this node keeps, and what of it is not published."""
+    try:
+        wrong = list(checkup.problems(node))
+        yield from (Finding(DATABASE, True, each) for each in wrong)
+        if not wrong:
+            said = "whole; entries, tiles, heads and statements fit each other"
+            yield Finding(DATABASE, False, f"{node.settings.database_url}: {said}")
+            yield from _published(node, trusted)
+            yield from _drafts(node)
+    except BccaError as error:
+        yield Finding(DATABASE, True, str(error))
+
+
+def opened(settings: Settings) -> tuple[Node | None, list[Finding]]:
+    """Return the node with its keys closed, or why it cannot be opened."""
+    try:
+        return Node.open(settings), []
+    except BccaError as error:
+        return None, [Finding(DATABASE, True, str(error))]
+
+
+def _of_this_node(read: Policy, node: Node) -> Iterator[Finding]:
+    line = read.logs.get(node.origin)
+    wanted = setup.log_line(node.settings, node.keystore)
+    if line is None:
+        yield Finding(
+            POLICY, True, f"this node's own log is not in it, so its bundles fail: add {wanted}"
+        )
+    elif line.key != node.log_key:
+        yield Finding(
+            POLICY, True, f"names {node.origin} with key {line.key.encode()}: write {wanted}"
+        )
+    others = [name for name, each in read.witnesses.items() if each.key.name != node.origin]
+    if not read.is_quorum(others):
+        yield Finding(
+            POLICY, True, f"{read.rule} needs this node's own cosignature, which never counts"
+        )
+
+
+def _published(node: Node, trusted: Policy | None) -> Iterator[Finding]:
+    with node.database.read() as session:
+        size, head = logs.size(session), logs.published_head(session)
+        since = 0 if head is None else head.size
+        pending = statements.page(session, since, size)
+    if pending:
+        names = listed([each.product for each in pending])
+        yield Finding(LOG, True, f"pending statements, of {names}: run `bcca publish`")
+    elif since < size:
+        yield Finding(LOG, True, f"{size - since} entries are pending: run `bcca publish`")
+    if head is None or trusted is None:
+        return
+    try:
+        seen = verify_checkpoint(head.note, node.log_key, trusted, at=node.clock())
+    except BccaError as error:
+        said = f"its published head is not believed under the policy: {error}: run `bcca publish`"
+        yield Finding(LOG, True, said)
+    else:
+        at = period.text_at(seen.time)
+        yield Finding(LOG, False, f"{since} entries published, seen by a quorum at {at}")
+
+
+def _drafts(node: Node) -> Iterator[Finding]:
+    with node.database.read() as session:
+        waiting = statements.drafts(session)
+    if waiting:
+        yield Finding(DRAFTS, False, f"{len(waiting)} wait for `bcca publish`")

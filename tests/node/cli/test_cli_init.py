@@ -1,0 +1,257 @@
+"""`bcca init` and `bcca keys`: keys by role, a log, settings; nothing half-made when refused."""
+
+import json
+import os
+import pty
+import subprocess
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bcca_node.ledger.keystore import Keystore
+from bcca_node.ledger.node import Node
+from bcca_node.ledger.words import from_words
+from bcca_node.settings import Settings
+from bcca_protocol.entry import Genesis, parse_entry
+from bcca_protocol.errors import UnusableError
+from bcca_protocol.keys import Algorithm, Role, SeedSigner
+from bcca_protocol.policy import Policy
+
+INIT = ("init", "--origin", "cathode.example/bcca", "--name", "Cathode AG")
+ROLES = ["log", "statement", "request", "witness", "seal"]
+
+
+@pytest.fixture
+def policy(chain: Any, tmp_path: Path) -> Path:
+    path = tmp_path / "given.txt"
+    path.write_text(chain.policy, encoding="utf-8")
+    return path
+
+
+def test_init_makes_keys_by_role_and_prints_the_lines_for_the_policies_of_others(
+    bcca: Callable[..., Any], tmp_path: Path
+) -> None:
+    ran = bcca(*INIT, "--port", 8123, data=tmp_path / "n")
+
+    said = [line for line in ran.out.splitlines() if line.startswith(("log ", "witness "))]
+    read = Policy.parse("\n".join([*said, *others(), "group g 3 a b c", "quorum g"]))
+    keys = Keystore.read(tmp_path / "n")
+    assert ran.status == 0
+    assert [each.role.value for each in keys.keys] == ROLES
+    assert read.logs["cathode.example/bcca"].key == keys.record(Role.LOG).key
+    assert read.logs["cathode.example/bcca"].url == "http://127.0.0.1:8123/log"
+    assert read.witnesses["cathode.example/bcca"].key == keys.record(Role.WITNESS).key
+    assert read.witnesses["cathode.example/bcca"].url == "http://127.0.0.1:8123/witness"
+
+
+def test_the_recovery_key_is_shown_once_and_stored_nowhere(
+    bcca: Callable[..., Any], tmp_path: Path
+) -> None:
+    words = bcca(*INIT, "--json", data=tmp_path / "n").json["recovery"]
+
+    seed = from_words(words)
+    public = SeedSigner(name="x", algorithm=Algorithm.ED25519, seed=seed).key.public
+    genesis = parse_entry(Keystore.read(tmp_path / "n").entries()[0])
+    stored = b"".join(path.read_bytes() for path in (tmp_path / "n").iterdir())
+    assert isinstance(genesis, Genesis)
+    assert genesis.recovery_hash == sha256(public).digest()
+    assert seed not in stored
+    assert words.split()[0].encode() not in stored
+
+
+def test_a_policy_is_copied_as_it_is(
+    bcca: Callable[..., Any], policy: Path, tmp_path: Path
+) -> None:
+    ran = bcca(*INIT, "--policy", policy, data=tmp_path / "n")
+
+    assert ran.status == 0
+    assert (tmp_path / "n" / "policy.txt").read_bytes() == policy.read_bytes()
+
+
+def test_settings_of_the_environment_are_kept(
+    bcca: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BCCA_URL", "https://cathode.example")
+    monkeypatch.setenv("BCCA_PORT", "9000")
+    bcca(*INIT, data=tmp_path / "n")
+    monkeypatch.delenv("BCCA_URL")
+    monkeypatch.delenv("BCCA_PORT")
+
+    read = Settings.load(tmp_path / "n")
+
+    assert (read.url, read.port) == ("https://cathode.example", 9000)
+
+
+def test_a_second_init_is_refused_and_changes_nothing(
+    bcca: Callable[..., Any], node: Node, snapshot: Callable[[Path], object]
+) -> None:
+    before = snapshot(node.settings.data)
+    ran = bcca(*INIT, data=node)
+
+    assert ran.status == 2
+    assert "is there already" in ran.refusal
+    assert snapshot(node.settings.data) == before
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        (("--origin", "https://x.example"), "write a host"),
+        (("--name", "two\nlines"), "one line of plain text"),
+        (("--url", "ftp://x.example"), "http:// or https://"),
+        (("--url", "http://x.example/"), "no slash at the end"),
+        (("--port", "70000"), "not between"),
+        (("--port", "many"), "--port"),
+        (("--host", "0.0.0.0"), "add --url"),  # noqa: S104 - what is refused
+        (("--policy", "nowhere.txt"), "cannot be read"),
+        (("--colour", "red"), "--colour"),
+    ],
+)
+def test_bad_input_to_init_is_one_sentence_and_leaves_nothing(
+    bcca: Callable[..., Any], tmp_path: Path, told: tuple[str, str], said: str
+) -> None:
+    ran = bcca(*INIT, *told, data=tmp_path / "n")
+
+    assert ran.status == 2
+    assert said in ran.refusal
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["quorum none\n", "log nonsense\n", "\x1b[31m\n", "\xff"])
+def test_a_policy_that_cannot_be_used_is_refused_before_anything_is_made(
+    bcca: Callable[..., Any], tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "bad.txt").write_bytes(text.encode("latin-1"))
+    ran = bcca(*INIT, "--policy", tmp_path / "bad.txt", data=tmp_path / "n")
+
+    assert ran.status == 2
+    assert "bad.txt" in ran.refusal
+    assert not (tmp_path / "n").exists()
+
+
+def test_a_data_folder_below_a_file_is_refused(bcca: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+
+    assert bcca(*INIT, data=tmp_path / "file").status == 2
+    assert bcca(*INIT, data=tmp_path / "file" / "n").refusal
+    assert (tmp_path / "file").read_bytes() == b""
+
+
+def test_without_a_passphrase_and_without_a_terminal_it_says_so(
+    bcca: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BCCA_PASSPHRASE")
+    ran = bcca(*INIT, data=tmp_path / "n")
+
+    assert ran.status == 2
+    assert "BCCA_PASSPHRASE_FILE" in ran.refusal
+    assert not (tmp_path / "n").exists()
+
+
+def test_a_passphrase_file_may_end_in_a_line_feed(
+    bcca: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "secret").write_text("open sesame\n", encoding="utf-8")
+    monkeypatch.delenv("BCCA_PASSPHRASE")
+    monkeypatch.setenv("BCCA_PASSPHRASE_FILE", str(tmp_path / "secret"))
+    ran = bcca(*INIT, data=tmp_path / "n")
+
+    assert ran.status == 0
+    assert Keystore.read(tmp_path / "n").open("open sesame")
+    with pytest.raises(UnusableError):
+        Keystore.read(tmp_path / "n").open("open sesame\n")
+
+
+def test_a_passphrase_file_that_is_not_there_is_one_sentence(
+    bcca: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BCCA_PASSPHRASE")
+    monkeypatch.setenv("BCCA_PASSPHRASE_FILE", str(tmp_path / "nowhere"))
+
+    assert "nowhere" in bcca(*INIT, data=tmp_path / "n").refusal
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("second", "status"), [("open sesame", 0), ("open barley", 2)])
+def test_at_a_terminal_the_passphrase_is_asked_twice_and_not_shown(
+    process: Callable[..., subprocess.Popen[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    second: str,
+    status: int,
+) -> None:
+    monkeypatch.delenv("BCCA_PASSPHRASE")
+    keyboard, terminal = pty.openpty()
+    running = process(*INIT, "--data", tmp_path / "n", stdin=terminal, start_new_session=True)
+    asked = until(running, "Passphrase: ")
+    os.write(keyboard, b"open sesame\n")
+    asked += until(running, "again: ")
+    os.write(keyboard, second.encode() + b"\n")
+    out, err = running.communicate(timeout=60)
+    os.close(terminal)
+    os.close(keyboard)
+
+    assert running.returncode == status
+    assert "sesame" not in out + asked + err
+    assert (tmp_path / "n").exists() == (status == 0)
+
+
+def test_keys_are_listed_without_a_passphrase(
+    bcca: Callable[..., Any], new_node: Callable[..., Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = new_node(url="https://cathode.example")
+    monkeypatch.delenv("BCCA_PASSPHRASE")
+    listed = bcca("keys", "list", "--json", data=node).json
+    line = bcca("keys", "list", "--policy-line", data=node).out
+    table = bcca("keys", "list", data=node).out
+
+    assert [(each["role"], each["index"]) for each in listed] == list(zip(ROLES, range(1, 6)))
+    assert [each["vkey"] for each in listed] == [e.key.encode() for e in node.keystore.keys]
+    assert line == f"log {node.log_key.encode()} https://cathode.example/log\n"
+    assert all(each["vkey"] in table for each in listed)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", "\x00", '{"version":"1"}'])
+def test_damaged_keys_are_one_sentence(bcca: Callable[..., Any], node: Node, content: str) -> None:
+    (node.settings.data / "keys.json").write_text(content, encoding="utf-8")
+    ran = bcca("keys", "list", data=node)
+
+    assert ran.status == 2
+    assert "keys.json" in ran.refusal
+
+
+def test_the_commands_are_there_as_a_process(
+    process: Callable[..., subprocess.Popen[str]], node: Node
+) -> None:
+    helped = process("--help")
+    listed = process(
+        "keys", "list", "--json", env={**os.environ, "BCCA_DATA": str(node.settings.data)}
+    )
+    out, _ = helped.communicate(timeout=60)
+    keys, _ = listed.communicate(timeout=60)
+
+    assert helped.returncode == 0
+    assert "aggregate" in out
+    assert [each["role"] for each in json.loads(keys)] == ROLES
+
+
+def others() -> list[str]:
+    keys = [
+        SeedSigner(name=name, algorithm=Algorithm.ED25519_COSIGNATURE, seed=bytes([at]) * 32).key
+        for at, name in enumerate("abc", 1)
+    ]
+    return [f"witness {key.name} {key.encode()}" for key in keys]
+
+
+def until(running: subprocess.Popen[str], prompt: str) -> str:
+    """Read what a process says, up to a prompt."""
+    assert running.stderr is not None
+    said = ""
+    while not said.endswith(prompt):
+        read = running.stderr.read(1)
+        assert read, said
+        said += read
+    return said
