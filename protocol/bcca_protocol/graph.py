@@ -152,7 +152,7 @@ def _fitting(bought: Bought, choice: Choice) -> Choice:
     if isinstance(choice, Missing) or bought.unit == choice.fact.unit:
         return choice
     try:
-        convert(bought.amount, bought.unit, choice.fact.unit, mass_kg=choice.fact.mass_kg)
+        convert(bought.amount, bought.unit, choice.fact.unit, mass_kg=choice.fact.piece_kg)
     except UnitError as error:
         return Missing(f"{bought.product} of {bought.origin}: {error}")
     return choice
@@ -160,7 +160,7 @@ def _fitting(bought: Bought, choice: Choice) -> Choice:
 
 def _term(line: int, part: Part, bought: Bought, supplier: Part, index: Mapping[str, int]) -> Term:
     try:
-        amount = convert(bought.amount, bought.unit, supplier.unit, mass_kg=supplier.mass_kg)
+        amount = convert(bought.amount, bought.unit, supplier.unit, mass_kg=supplier.piece_kg)
     except UnitError as error:
         raise StatementError(
             f"line {bought.line} of {part.product} ({part.issuer}) buys {supplier.product} of "

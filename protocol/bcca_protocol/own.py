@@ -14,6 +14,7 @@ from bcca_protocol.inventory import Activity, Allocation, Factor
 from bcca_protocol.quantity import (
     ONE,
     ZERO,
+    Unit,
     arithmetic,
     convert,
     not_negative,
@@ -50,10 +51,12 @@ class Scale(NamedTuple):
         """Return the scale of a statement; raises StatementError or UnitError."""
         unit = statement.declared_unit.unit
         output = positive(statement.output.amount, "output.amount")
+        declared = positive(statement.declared_unit.amount, "declaredUnit.amount")
+        piece = mass_of_piece(mass_kg, declared, unit)
         return cls(
             share=_share(statement.allocation, output),
-            declared=positive(statement.declared_unit.amount, "declaredUnit.amount"),
-            output=convert(output, statement.output.unit, unit, mass_kg=mass_kg),
+            declared=declared,
+            output=convert(output, statement.output.unit, unit, mass_kg=piece),
         )
 
     def apply(self, values: Sequence[Decimal]) -> Sequence[Decimal]:
@@ -84,6 +87,11 @@ def with_footprint(statement: PartialFootprint) -> PartialFootprint:
 def mass_of(statement: PartialFootprint) -> Decimal | None:
     """Return kg of product in one declared unit, None where the statement does not say."""
     return None if statement.mass_kg is None else positive(statement.mass_kg, "massKg")
+
+
+def mass_of_piece(mass_kg: Decimal | None, declared: Decimal, unit: Unit) -> Decimal | None:
+    """Return kg of one piece, None where pieces are not what is declared (SPEC 3.5)."""
+    return None if mass_kg is None or unit != "piece" else mass_kg / declared
 
 
 def add_up(statement: PartialFootprint, scale: Scale) -> tuple[Footprint, Tally]:

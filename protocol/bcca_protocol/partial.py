@@ -59,6 +59,11 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     bought: tuple[Bought, ...]
     claims: tuple[str, ...]
 
+    @property
+    def piece_kg(self) -> Decimal | None:
+        """Kg of one piece, None where pieces are not what is declared."""
+        return own.mass_of_piece(self.mass_kg, self.declared, self.unit)
+
 
 def reduce(statement: PartialFootprint, commitment: str) -> Part:
     """Return what `statement` says, every rule of SPEC 7 checked and every sum recomputed.

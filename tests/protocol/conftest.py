@@ -1,26 +1,49 @@
 """A small network in memory: companies with keys and logs, witnesses, statements, and lies."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pytest
 
-from bcca_protocol import checkpoint, issue, merkle, own, policy, verify
+from bcca_protocol import (
+    bundle,
+    checkpoint,
+    footprint,
+    issue,
+    manifest,
+    merkle,
+    own,
+    period,
+    policy,
+    statement,
+    verify,
+)
+from bcca_protocol.aggregate import Totals, aggregate
+from bcca_protocol.bundle import Body, Header, RuleSet, StatementLine
 from bcca_protocol.checkpoint import Checkpoint
-from bcca_protocol.entry import Genesis, KeyAdd
-from bcca_protocol.envelope import Envelope
-from bcca_protocol.footprint import Components, Stages
+from bcca_protocol.columns import Way
+from bcca_protocol.demand import Demand, demand
+from bcca_protocol.entry import Genesis, KeyAdd, Status, StatusEntry, status_handle
+from bcca_protocol.envelope import Envelope, pae
+from bcca_protocol.footprint import Components, Footprint, Stages
+from bcca_protocol.graph import Chooser, Graph, chooser, connect
 from bcca_protocol.inventory import Activity, Amount, Factor, Input, Interval, Supplier
 from bcca_protocol.keys import Algorithm, Role, SeedSigner
+from bcca_protocol.manifest import NEUTRAL_RULES, Frame
 from bcca_protocol.note import Note
 from bcca_protocol.partial import Part
+from bcca_protocol.period import Span
 from bcca_protocol.policy import Policy, VerifiedCheckpoint
 from bcca_protocol.proof import TlogProof
-from bcca_protocol.statement import Method, PartialFootprint, Producer, Product
+from bcca_protocol.quantity import plain
+from bcca_protocol.results import ReadLog
+from bcca_protocol.statement import FootprintRollUp, Method, PartialFootprint, Producer, Product
 from bcca_protocol.verify import Signed, Verified, VerifiedLog
+from bcca_protocol.wire import b64, unb64
 
 AT = 1_780_000_000
 PERIOD = Interval(start="2025-01-01T00:00:00Z", end="2026-01-01T00:00:00Z")
@@ -208,3 +231,217 @@ def part(
 def market() -> Market:
     """A network with nobody in it yet."""
     return Market()
+
+
+# What the roll-up's tests add: supply chains in which every product has a short name.
+
+SPAN = Span(PERIOD.start, PERIOD.end)
+
+
+def urn(name: str) -> str:
+    """Return the URN of the product of that short name."""
+    return f"urn:test:{name}"
+
+
+def commitment_of(envelope: bytes) -> str:
+    """Return the name of a statement."""
+    found = Envelope.parse(envelope)
+    return hashlib.sha256(pae(found.payload_type, found.payload)).hexdigest()
+
+
+def predicate_of(envelope: bytes) -> Any:
+    """Return what an envelope says."""
+    return statement.decode(Envelope.parse(envelope).payload).predicate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Added:
+    """A supply chain added up, asked by short names."""
+
+    totals: Totals
+
+    @property
+    def graph(self) -> Graph:
+        """Return what feeds what."""
+        return self.totals.graph
+
+    def index(self, name: str) -> int:
+        """Return the number of the one part of that product."""
+        (found,) = (i for i, part in enumerate(self.graph.parts) if part.product == urn(name))
+        return found
+
+    def footprint(self, name: str, way: Way = "market") -> Footprint:
+        """Return the cumulative footprint of one declared unit."""
+        return self.totals.footprint(self.index(name), way)
+
+    def total(self, name: str, way: Way = "market") -> Decimal:
+        """Return kg CO2e of one declared unit, excluding uptake."""
+        return footprint.total(self.footprint(name, way))
+
+    def tally(self, name: str) -> Mapping[str, Decimal]:
+        """Return the sums of absolute contributions of one declared unit."""
+        return self.totals.tally(self.index(name))
+
+    def missing(self, name: str) -> Mapping[str, str]:
+        """Return why which lines of the part are not fed."""
+        return self.graph.missing[self.index(name)]
+
+    def needed(self, name: str, amount: str = "1") -> Demand:
+        """Return what so much of a product needs."""
+        return demand(self.totals, self.index(name), Decimal(amount))
+
+
+@dataclass(kw_only=True)
+class Chain(Market):
+    """A market in which product `cell` is made by `cell.example`, if nobody else is named."""
+
+    def maker(self, name: str, by: str | None = None) -> Company:
+        """Return the company that makes a product."""
+        return self.company(by or f"{name}.example")
+
+    def sells(
+        self, name: str, kg: str = "0", *inputs: Input, by: str | None = None, **more: Any
+    ) -> str:
+        """Issue a part with one own line of so many kg CO2e; return its commitment."""
+        company = self.maker(name, by)
+        lines = more.pop("activities", (activity("own", "1", kg),))
+        return commitment_of(company.issue(part(company, urn(name), lines, inputs, **more)))
+
+    def buys(self, name: str, amount: str = "1", *, by: str | None = None, **more: Any) -> Input:
+        """Return an input line; its id is the product's name, if no `line` is given."""
+        line = more.pop("line", name)
+        return bought(line, self.maker(name, by), urn(name), amount, **more)
+
+    def status(self, name: str, commitment: str, what: Status) -> None:
+        """Enter what became of a statement."""
+        company = self.maker(name)
+        (envelope,) = (e for e in company.envelopes if commitment_of(e) == commitment)
+        nonce = unb64(predicate_of(envelope).nonce, "nonce")
+        handle = status_handle(nonce, bytes.fromhex(commitment))
+        company.enter(StatusEntry(handle=handle, status=what, successor=None).encode())
+
+    def introduced(self) -> list[Verified[Part]]:
+        """Return every part as one finds it whose policy knows no log."""
+        found: list[Verified[Part]] = []
+        for company in self.companies.values():
+            log = verify.verify_log(self.head(company), company.lines, introduced=True)
+            signed = (verify.verify_signed(each, log) for each in company.envelopes)
+            found += filter(verify.is_part, signed)
+        return found
+
+    def graph(
+        self, facts: Iterable[Verified[Part]] | None = None, choose: Chooser | None = None
+    ) -> Graph:
+        """Return what feeds what, by the rule of SPEC 9.1 if no other is given."""
+        found = self.facts() if facts is None else list(facts)
+        return connect(found, choose or chooser(found, SPAN))
+
+    def added(self, *roots: str, graph: Graph | None = None) -> Added:
+        """Add up the products named and all upstream of them; by default every product."""
+        whole = graph or self.graph()
+        numbers = [i for i, part in enumerate(whole.parts) if part.product in map(urn, roots)]
+        return Added(totals=aggregate(whole, numbers if roots else None))
+
+    def total(self, name: str) -> str:
+        """Return kg CO2e of one declared unit, everything upstream included, as text."""
+        return plain(self.added(name).total(name))
+
+    def frame(self, made_of: PartialFootprint, origins: Iterable[str]) -> Frame:
+        """Return what a roll-up of a part says beside its numbers; logs are read as they are."""
+        heads = [self.head(self.company(origin)) for origin in sorted(origins)]
+        return Frame(
+            issuer=made_of.issuer,
+            product=made_of.product,
+            producer=made_of.producer,
+            site=made_of.site,
+            method=made_of.method,
+            sharing=made_of.sharing,
+            period=made_of.period,
+            reference_date=period.text_at(min(head.time for head in heads)),
+            logs=tuple(
+                ReadLog(origin=c.origin, size=str(c.size), root=b64(c.root))
+                for c in (head.checkpoint for head in heads)
+            ),
+        )
+
+    def rolled_up(self, name: str, amount: str = "1") -> FootprintRollUp:
+        """Return the roll-up of a product, neither issued nor entered."""
+        added = self.added(name)
+        root = added.graph.parts[added.index(name)]
+        company = self.company(root.issuer)
+        (made_of,) = (e for e in company.envelopes if commitment_of(e) == root.commitment)
+        issuers = {added.graph.parts[i].issuer for i in added.totals.vectors}
+        frame = self.frame(predicate_of(made_of), issuers)
+        return manifest.state(added.totals, added.needed(name, amount), frame)
+
+    def publish(self, rolled: FootprintRollUp) -> str:
+        """Enter a roll-up in its issuer's log, whatever it says; return its commitment."""
+        company = self.company(rolled.issuer)
+        envelope = issue.issue(rolled, company.statement_key, b"secret of the pack maker")
+        return commitment_of(company.enter_envelope(envelope))
+
+    def evidence(self, rolled: FootprintRollUp) -> tuple[Header, list[Body]]:
+        """Publish a roll-up; return header and body of its bundle, logs as they are then."""
+        commitment = self.publish(rolled)
+        edges = rolled.manifest or ()
+        named = {commitment, *(edge.consumer for edge in edges)}
+        named |= {edge.resolved.commitment for edge in edges if edge.resolved.commitment}
+        named |= self._commitments(rolled.issuer, rolled.product.id)
+        found = [
+            (company, int(verify.verify_in_bulk(envelope, self.log(company)).index), envelope)
+            for _, company in sorted(self.companies.items())
+            for envelope in company.envelopes
+            if commitment_of(envelope) in named
+        ]
+        body: list[Body] = [RuleSet(name="neutral", lines=tuple(NEUTRAL_RULES.split("\n")))]
+        body += [self.log_line(origin) for origin in sorted({c.origin for c, _, _ in found})]
+        body += [
+            StatementLine(origin=company.origin, index=str(index), envelope=b64(envelope))
+            for company, index, envelope in found
+        ]
+        header = Header(
+            format=bundle.FORMAT,
+            maker=rolled.issuer,
+            product=rolled.product.id,
+            roll_up=commitment,
+            made="2026-06-01T00:00:00Z",
+        )
+        return header, body
+
+    def log_line(self, origin: str) -> bundle.LogLine:
+        """Return a company's log as a bundle carries it."""
+        company = self.company(origin)
+        key = company.log_key.key.encode()
+        return bundle.log_line(origin, key, company.note(), company.lines)
+
+    def sealed(self, header: Header, body: Iterable[Body]) -> list[bytes]:
+        """Return the lines of a bundle, sealed by its maker."""
+        maker = self.company(header.maker)
+        return list(bundle.write(header, body, maker.statement_key, 2))
+
+    def bundle(self, name: str, amount: str = "1") -> list[bytes]:
+        """Roll a product up, publish it; return the lines of its bundle."""
+        return self.sealed(*self.evidence(self.rolled_up(name, amount)))
+
+    def _commitments(self, origin: str, product: str) -> set[str]:
+        envelopes = self.company(origin).envelopes
+        found = (e for e in envelopes if isinstance(predicate_of(e), PartialFootprint))
+        return {commitment_of(e) for e in found if predicate_of(e).product.id == product}
+
+
+@pytest.fixture
+def chain() -> Chain:
+    """A market of supply chains with nobody in it yet."""
+    return Chain()
+
+
+@pytest.fixture
+def line() -> Callable[..., Activity]:
+    """Write an own line: id, amount, fossil kg CO2e per unit, unit, and whatever else."""
+    return activity
+
+
+@pytest.fixture
+def per() -> Callable[..., Factor]:
+    """Write a factor: fossil kg CO2e, unit, and whatever else."""
+    return factor

@@ -178,7 +178,7 @@ def test_the_result_does_not_depend_on_the_callers_arithmetic() -> None:
         (("1", "kg"), ("0.004", "t"), None, "5.625"),
         (("1", "t"), ("4", "kg"), None, "5625"),
         (("1", "piece"), ("8", "kg"), "2", "5.625"),
-        (("1", "kg"), ("2", "piece"), "2", "5.625"),
+        (("2", "piece"), ("8", "kg"), "4", "11.25"),
         (("2", "kg"), ("4", "kg"), None, "11.25"),
         (("1", "kWhCapacity"), ("4", "kWhCapacity"), None, "5.625"),
     ],
@@ -354,6 +354,8 @@ def test_a_leg_in_a_unit_that_is_no_freight_is_refused_with_both_units() -> None
 def test_an_output_in_a_unit_that_does_not_fit_is_refused_with_both_units() -> None:
     with pytest.raises(UnitError, match=r"4 piece \(count\) .* kg \(mass\) without massKg"):
         reduce(predicate(output={"amount": "4", "unit": "piece"}))
+    with pytest.raises(UnitError, match=r"4 piece \(count\) .* kg \(mass\) without massKg"):
+        reduce(predicate(output={"amount": "4", "unit": "piece"}, massKg="1"))
     with pytest.raises(UnitError, match=r"4 kWh \(energy\) .* kWhCapacity"):
         reduce(
             predicate(

@@ -3,10 +3,12 @@
 import asyncio
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from bcca_node.ledger.publish import publish
 from bcca_node.ledger.witnessing import witness
 from bcca_node.network.client import Fetcher
 from bcca_node.network.guard import hosts_of
+from bcca_protocol.inventory import Input
 from bcca_protocol.statement import PartialFootprint
 
 PASSPHRASE = "correct horse battery staple"  # noqa: S105 - what `new_node` gives its keys
@@ -69,27 +72,26 @@ def quiet_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BCCA_PASSPHRASE", PASSPHRASE)
 
 
-@pytest.fixture
-def bcca(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
-    """Run a command in this process; `data` is a node, or a folder."""
+@dataclass(frozen=True)
+class Desk:
+    """What somebody has at hand: commands, statements to be written, folders to be looked at."""
 
-    def run(*arguments: object, data: Node | Path | None = None) -> Ran:
-        folder = data.settings.data if isinstance(data, Node) else data
-        told = [] if folder is None else ["--data", str(folder)]
-        capsys.readouterr()
+    capsys: pytest.CaptureFixture[str]
+    folder: Path
+    part: Callable[..., PartialFootprint]
+    bought: Callable[..., Input]
+
+    def bcca(self, *arguments: object, data: Node | Path | None = None) -> Ran:
+        """Run a command in this process; `data` is a node, or a folder."""
+        told = [] if data is None else ["--data", str(folder_of(data))]
+        self.capsys.readouterr()
         status = main([*map(str, arguments), *told])
-        out, err = capsys.readouterr()
+        out, err = self.capsys.readouterr()
         return Ran(status, out, err)
 
-    return run
-
-
-@pytest.fixture
-def process() -> Callable[..., subprocess.Popen[str]]:
-    """Start a command as a process of its own."""
-
-    def start(*arguments: object, **told: Any) -> subprocess.Popen[str]:
-        return subprocess.Popen(  # noqa: S603 - our own words, no one else's
+    def process(self, *arguments: object, **told: Any) -> subprocess.Popen[str]:
+        """Start a command as a process of its own."""
+        return subprocess.Popen(
             [Path(sys.executable).with_name("bcca"), *map(str, arguments)],
             stdin=told.pop("stdin", subprocess.DEVNULL),
             stdout=subprocess.PIPE,
@@ -98,7 +100,57 @@ def process() -> Callable[..., subprocess.Popen[str]]:
             **told,
         )
 
-    return start
+    def written(self, *predicates: PartialFootprint, **other: object) -> Path:
+        """Write predicates as a supplier does: JSON without issuer and nonce."""
+        drafts = [msgspec.to_builtins(each) for each in predicates]
+        for each in drafts:
+            del each["issuer"], each["nonce"]
+            each.update(other)
+        path = self.folder / f"drafts-{len(list(self.folder.glob('drafts-*')))}.json"
+        path.write_text(json.dumps(drafts), encoding="utf-8")
+        return path
+
+    def published(self, node: Node, *predicates: PartialFootprint) -> None:
+        """Publish predicates of a node, its witnesses being up."""
+        publish(node, predicates)
+
+        async def ask() -> bool:
+            async with Fetcher(hosts_of(node.trust.required())) as fetcher:
+                return (await witness(node, fetcher)).published
+
+        assert asyncio.run(ask())
+
+    def snapshot(self, data: Node | Path) -> dict[str, object]:
+        """Return everything a folder says: files by their bytes, databases by their rows."""
+        said: dict[str, object] = {}
+        for path in sorted(folder_of(data).rglob("*")):
+            if path.suffix == ".db" and path.stat().st_size:
+                with closing(sqlite3.connect(path)) as database:
+                    said[path.name] = list(database.iterdump())
+            elif path.is_file() and not path.name.endswith(("-wal", "-shm")):
+                said[path.name] = path.read_bytes()
+        return said
+
+    def backed_up(self, node: Node) -> Path:
+        """Copy the data folder of a node as it is now."""
+        data = self.folder / f"copy-of-{node.settings.data.name}"
+        shutil.copytree(node.settings.data, data, ignore=shutil.ignore_patterns("node.db*"))
+        with (
+            closing(sqlite3.connect(node.settings.data / "node.db")) as source,
+            closing(sqlite3.connect(data / "node.db")) as target,
+        ):
+            source.backup(target)
+        return data
+
+
+@pytest.fixture
+def desk(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path_factory: pytest.TempPathFactory,
+    part: Callable[..., PartialFootprint],
+    bought: Callable[..., Input],
+) -> Desk:
+    return Desk(capsys, tmp_path_factory.mktemp("desk"), part, bought)
 
 
 @pytest.fixture
@@ -112,63 +164,13 @@ def chain(served: Callable[..., Node], policy_of: Callable[..., str]) -> Chain:
 
 
 @pytest.fixture
-def published() -> Callable[..., None]:
-    """Publish predicates of a node, its witnesses being up."""
-
-    def put(node: Node, *predicates: PartialFootprint) -> None:
-        publish(node, predicates)
-
-        async def ask() -> bool:
-            async with Fetcher(hosts_of(node.trust.required())) as fetcher:
-                return (await witness(node, fetcher)).published
-
-        assert asyncio.run(ask())
-
-    return put
-
-
-@pytest.fixture
-def two_tiers(
-    chain: Chain,
-    part: Callable[..., PartialFootprint],
-    bought: Callable[..., Any],
-    published: Callable[..., None],
-) -> Chain:
+def two_tiers(desk: Desk, chain: Chain) -> Chain:
     """A pack of 6 kg CO2e itself, made of 1 kg of a cathode of 12 kg CO2e, both published."""
-    published(chain.supplier, part(chain.supplier.origin, "C1", kg=4))
-    published(chain.pack, part(chain.pack.origin, "P1", buys=(bought("C1", chain.supplier),)))
+    desk.published(chain.supplier, desk.part(chain.supplier.origin, "C1", kg=4))
+    buys = (desk.bought("C1", chain.supplier),)
+    desk.published(chain.pack, desk.part(chain.pack.origin, "P1", buys=buys))
     return chain
 
 
-@pytest.fixture
-def written(tmp_path: Path) -> Callable[..., Path]:
-    """Write predicates as a supplier does: JSON without issuer and nonce."""
-
-    def write(*predicates: PartialFootprint, **other: object) -> Path:
-        drafts = [msgspec.to_builtins(each) for each in predicates]
-        for each in drafts:
-            del each["issuer"], each["nonce"]
-            each.update(other)
-        path = tmp_path / f"drafts-{len(list(tmp_path.glob('drafts-*')))}.json"
-        path.write_text(json.dumps(drafts), encoding="utf-8")
-        return path
-
-    return write
-
-
-@pytest.fixture
-def snapshot() -> Callable[[Path], dict[str, object]]:
-    """Return everything a folder says: files by their bytes, databases by their rows."""
-
-    def take(folder: Path) -> dict[str, object]:
-        said: dict[str, object] = {}
-        for path in sorted(folder.rglob("*")):
-            if path.suffix == ".db" and path.stat().st_size:
-                with sqlite3.connect(path) as database:
-                    said[path.name] = list(database.iterdump())
-                database.close()
-            elif path.is_file() and not path.name.endswith(("-wal", "-shm")):
-                said[str(path.relative_to(folder))] = path.read_bytes()
-        return said
-
-    return take
+def folder_of(data: Node | Path) -> Path:
+    return data.settings.data if isinstance(data, Node) else data

@@ -32,9 +32,9 @@ def policy(chain: Any, tmp_path: Path) -> Path:
 
 
 def test_init_makes_keys_by_role_and_prints_the_lines_for_the_policies_of_others(
-    bcca: Callable[..., Any], tmp_path: Path
+    desk: Any, tmp_path: Path
 ) -> None:
-    ran = bcca(*INIT, "--port", 8123, data=tmp_path / "n")
+    ran = desk.bcca(*INIT, "--port", 8123, data=tmp_path / "n")
 
     said = [line for line in ran.out.splitlines() if line.startswith(("log ", "witness "))]
     read = Policy.parse("\n".join([*said, *others(), "group g 3 a b c", "quorum g"]))
@@ -47,10 +47,8 @@ def test_init_makes_keys_by_role_and_prints_the_lines_for_the_policies_of_others
     assert read.witnesses["cathode.example/bcca"].url == "http://127.0.0.1:8123/witness"
 
 
-def test_the_recovery_key_is_shown_once_and_stored_nowhere(
-    bcca: Callable[..., Any], tmp_path: Path
-) -> None:
-    words = bcca(*INIT, "--json", data=tmp_path / "n").json["recovery"]
+def test_the_recovery_key_is_shown_once_and_stored_nowhere(desk: Any, tmp_path: Path) -> None:
+    words = desk.bcca(*INIT, "--json", data=tmp_path / "n").json["recovery"]
 
     seed = from_words(words)
     public = SeedSigner(name="x", algorithm=Algorithm.ED25519, seed=seed).key.public
@@ -62,21 +60,19 @@ def test_the_recovery_key_is_shown_once_and_stored_nowhere(
     assert words.split()[0].encode() not in stored
 
 
-def test_a_policy_is_copied_as_it_is(
-    bcca: Callable[..., Any], policy: Path, tmp_path: Path
-) -> None:
-    ran = bcca(*INIT, "--policy", policy, data=tmp_path / "n")
+def test_a_policy_is_copied_as_it_is(desk: Any, policy: Path, tmp_path: Path) -> None:
+    ran = desk.bcca(*INIT, "--policy", policy, data=tmp_path / "n")
 
     assert ran.status == 0
     assert (tmp_path / "n" / "policy.txt").read_bytes() == policy.read_bytes()
 
 
 def test_settings_of_the_environment_are_kept(
-    bcca: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    desk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BCCA_URL", "https://cathode.example")
     monkeypatch.setenv("BCCA_PORT", "9000")
-    bcca(*INIT, data=tmp_path / "n")
+    desk.bcca(*INIT, data=tmp_path / "n")
     monkeypatch.delenv("BCCA_URL")
     monkeypatch.delenv("BCCA_PORT")
 
@@ -85,15 +81,13 @@ def test_settings_of_the_environment_are_kept(
     assert (read.url, read.port) == ("https://cathode.example", 9000)
 
 
-def test_a_second_init_is_refused_and_changes_nothing(
-    bcca: Callable[..., Any], node: Node, snapshot: Callable[[Path], object]
-) -> None:
-    before = snapshot(node.settings.data)
-    ran = bcca(*INIT, data=node)
+def test_a_second_init_is_refused_and_changes_nothing(desk: Any, node: Node) -> None:
+    before = desk.snapshot(node.settings.data)
+    ran = desk.bcca(*INIT, data=node)
 
     assert ran.status == 2
     assert "is there already" in ran.refusal
-    assert snapshot(node.settings.data) == before
+    assert desk.snapshot(node.settings.data) == before
 
 
 @pytest.mark.parametrize(
@@ -111,9 +105,9 @@ def test_a_second_init_is_refused_and_changes_nothing(
     ],
 )
 def test_bad_input_to_init_is_one_sentence_and_leaves_nothing(
-    bcca: Callable[..., Any], tmp_path: Path, told: tuple[str, str], said: str
+    desk: Any, tmp_path: Path, told: tuple[str, str], said: str
 ) -> None:
-    ran = bcca(*INIT, *told, data=tmp_path / "n")
+    ran = desk.bcca(*INIT, *told, data=tmp_path / "n")
 
     assert ran.status == 2
     assert said in ran.refusal
@@ -122,29 +116,29 @@ def test_bad_input_to_init_is_one_sentence_and_leaves_nothing(
 
 @pytest.mark.parametrize("text", ["quorum none\n", "log nonsense\n", "\x1b[31m\n", "\xff"])
 def test_a_policy_that_cannot_be_used_is_refused_before_anything_is_made(
-    bcca: Callable[..., Any], tmp_path: Path, text: str
+    desk: Any, tmp_path: Path, text: str
 ) -> None:
     (tmp_path / "bad.txt").write_bytes(text.encode("latin-1"))
-    ran = bcca(*INIT, "--policy", tmp_path / "bad.txt", data=tmp_path / "n")
+    ran = desk.bcca(*INIT, "--policy", tmp_path / "bad.txt", data=tmp_path / "n")
 
     assert ran.status == 2
     assert "bad.txt" in ran.refusal
     assert not (tmp_path / "n").exists()
 
 
-def test_a_data_folder_below_a_file_is_refused(bcca: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_data_folder_below_a_file_is_refused(desk: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
 
-    assert bcca(*INIT, data=tmp_path / "file").status == 2
-    assert bcca(*INIT, data=tmp_path / "file" / "n").refusal
+    assert desk.bcca(*INIT, data=tmp_path / "file").status == 2
+    assert desk.bcca(*INIT, data=tmp_path / "file" / "n").refusal
     assert (tmp_path / "file").read_bytes() == b""
 
 
 def test_without_a_passphrase_and_without_a_terminal_it_says_so(
-    bcca: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    desk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("BCCA_PASSPHRASE")
-    ran = bcca(*INIT, data=tmp_path / "n")
+    ran = desk.bcca(*INIT, data=tmp_path / "n")
 
     assert ran.status == 2
     assert "BCCA_PASSPHRASE_FILE" in ran.refusal
@@ -152,12 +146,12 @@ def test_without_a_passphrase_and_without_a_terminal_it_says_so(
 
 
 def test_a_passphrase_file_may_end_in_a_line_feed(
-    bcca: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    desk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "secret").write_text("open sesame\n", encoding="utf-8")
     monkeypatch.delenv("BCCA_PASSPHRASE")
     monkeypatch.setenv("BCCA_PASSPHRASE_FILE", str(tmp_path / "secret"))
-    ran = bcca(*INIT, data=tmp_path / "n")
+    ran = desk.bcca(*INIT, data=tmp_path / "n")
 
     assert ran.status == 0
     assert Keystore.read(tmp_path / "n").open("open sesame")
@@ -166,26 +160,22 @@ def test_a_passphrase_file_may_end_in_a_line_feed(
 
 
 def test_a_passphrase_file_that_is_not_there_is_one_sentence(
-    bcca: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    desk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("BCCA_PASSPHRASE")
     monkeypatch.setenv("BCCA_PASSPHRASE_FILE", str(tmp_path / "nowhere"))
 
-    assert "nowhere" in bcca(*INIT, data=tmp_path / "n").refusal
+    assert "nowhere" in desk.bcca(*INIT, data=tmp_path / "n").refusal
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("second", "status"), [("open sesame", 0), ("open barley", 2)])
 def test_at_a_terminal_the_passphrase_is_asked_twice_and_not_shown(
-    process: Callable[..., subprocess.Popen[str]],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    second: str,
-    status: int,
+    desk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, second: str, status: int
 ) -> None:
     monkeypatch.delenv("BCCA_PASSPHRASE")
     keyboard, terminal = pty.openpty()
-    running = process(*INIT, "--data", tmp_path / "n", stdin=terminal, start_new_session=True)
+    running = desk.process(*INIT, "--data", tmp_path / "n", stdin=terminal, start_new_session=True)
     asked = until(running, "Passphrase: ")
     os.write(keyboard, b"open sesame\n")
     asked += until(running, "again: ")
@@ -200,34 +190,34 @@ def test_at_a_terminal_the_passphrase_is_asked_twice_and_not_shown(
 
 
 def test_keys_are_listed_without_a_passphrase(
-    bcca: Callable[..., Any], new_node: Callable[..., Node], monkeypatch: pytest.MonkeyPatch
+    desk: Any, new_node: Callable[..., Node], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = new_node(url="https://cathode.example")
     monkeypatch.delenv("BCCA_PASSPHRASE")
-    listed = bcca("keys", "list", "--json", data=node).json
-    line = bcca("keys", "list", "--policy-line", data=node).out
-    table = bcca("keys", "list", data=node).out
+    listed = desk.bcca("keys", "list", "--json", data=node).json
+    line = desk.bcca("keys", "list", "--policy-line", data=node).out
+    table = desk.bcca("keys", "list", data=node).out
 
-    assert [(each["role"], each["index"]) for each in listed] == list(zip(ROLES, range(1, 6)))
+    assert [(each["role"], each["index"]) for each in listed] == [
+        *zip(ROLES, range(1, 6), strict=True)
+    ]
     assert [each["vkey"] for each in listed] == [e.key.encode() for e in node.keystore.keys]
     assert line == f"log {node.log_key.encode()} https://cathode.example/log\n"
     assert all(each["vkey"] in table for each in listed)
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[1]", "\x00", '{"version":"1"}'])
-def test_damaged_keys_are_one_sentence(bcca: Callable[..., Any], node: Node, content: str) -> None:
+def test_damaged_keys_are_one_sentence(desk: Any, node: Node, content: str) -> None:
     (node.settings.data / "keys.json").write_text(content, encoding="utf-8")
-    ran = bcca("keys", "list", data=node)
+    ran = desk.bcca("keys", "list", data=node)
 
     assert ran.status == 2
     assert "keys.json" in ran.refusal
 
 
-def test_the_commands_are_there_as_a_process(
-    process: Callable[..., subprocess.Popen[str]], node: Node
-) -> None:
-    helped = process("--help")
-    listed = process(
+def test_the_commands_are_there_as_a_process(desk: Any, node: Node) -> None:
+    helped = desk.process("--help")
+    listed = desk.process(
         "keys", "list", "--json", env={**os.environ, "BCCA_DATA": str(node.settings.data)}
     )
     out, _ = helped.communicate(timeout=60)
