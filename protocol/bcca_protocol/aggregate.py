@@ -5,7 +5,6 @@ unit(p) = own(p) + (sum over inputs of amount / yield [x share] x unit(input) / 
           x declared(p) / output(p)
 """
 
-import decimal
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -15,7 +14,7 @@ from bcca_protocol.columns import Table, Vector, Way
 from bcca_protocol.components import components
 from bcca_protocol.footprint import Footprint
 from bcca_protocol.graph import Graph
-from bcca_protocol.quantity import ONE, ZERO, arithmetic
+from bcca_protocol.quantity import ONE, ZERO, exact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +51,7 @@ def aggregate(graph: Graph, roots: Iterable[int] | None = None) -> Totals:
         (graph.parts[i] for i in reached),
         {term.stages for i in reached for term in graph.terms[i]} - {"keep"},
     )
-    with decimal.localcontext(arithmetic()):
+    with exact():
         vectors = _vectors(graph, order, table)
     return Totals(
         graph=graph,

@@ -1,6 +1,6 @@
 """A bundle checked and recomputed with nothing but a policy: the report (SPEC 11)."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
@@ -10,11 +10,12 @@ import msgspec
 from bcca_protocol import bundle, footprint, manifest, merkle, period
 from bcca_protocol.aggregate import Totals, aggregate
 from bcca_protocol.bundle import Contents
+from bcca_protocol.caveats import caveats
 from bcca_protocol.demand import Demand, demand
 from bcca_protocol.errors import AuthorshipError, ProofError, StatementError
 from bcca_protocol.evidence import Evidence, read_evidence
 from bcca_protocol.footprint import Footprint
-from bcca_protocol.graph import Graph, connect, double_claims, order_of
+from bcca_protocol.graph import Graph, chooser, connect
 from bcca_protocol.manifest import Frame, Stated
 from bcca_protocol.policy import Policy
 from bcca_protocol.quantity import number, plain
@@ -119,7 +120,7 @@ def _report(found: Contents, evidence: Evidence, at: int | None, on_step: OnStep
         evidence=evidence,
         as_of=min(seen),
         at=looked,
-        unverified=tuple(_unverified(rolled, found, evidence, looked)),
+        unverified=tuple(caveats(rolled, found, evidence, looked)),
         totals=totals,
         needed=needed,
     )
@@ -135,6 +136,7 @@ def _log_of(evidence: Evidence, origin: str) -> VerifiedLog:
 def _roll_up(found: Contents, evidence: Evidence) -> RollUp:
     """Return the roll-up the header names, current and of the maker (SPEC 11.5)."""
     header = found.header
+    period.moment(header.made)
     signed = evidence.facts.get(header.roll_up)
     if signed is None or not isinstance(signed.fact, RollUp):
         raise StatementError(f"the bundle names roll-up {header.roll_up}, which is not in it")
@@ -198,7 +200,8 @@ def _recompute(rolled: RollUp, evidence: Evidence) -> tuple[Totals, Demand]:
     if stated.manifest is None:
         raise StatementError("the roll-up has no manifest here: its numbers are its issuer's claim")
     parts = evidence.parts()
-    graph = connect(parts.values(), Stated(stated.manifest, parts))
+    rule = chooser(parts.values(), rolled.period)
+    graph = connect(parts.values(), Stated(stated.manifest, parts, rule))
     root = _root(graph, rolled)
     totals = aggregate(graph, [root])
     needed = demand(totals, root, number(stated.declared_unit.amount))
@@ -222,16 +225,16 @@ def _in_the_makers_eyes(recomputed: FootprintRollUp, stated: FootprintRollUp) ->
 
 
 _UNCOMPUTED = frozenset(
-    {"nonce", "batch", "follows", "materials", "carbon_content", "battery", "uncertainty"}
+    {"nonce", "follows", "materials", "carbon_content", "battery", "uncertainty"}
 )
 
 
 def _root(graph: Graph, rolled: RollUp) -> int:
-    """Return the part that the roll-up is about: same issuer, product, site and period."""
+    """Return the part that the roll-up is about: same issuer, product, site, batch, period."""
     site = rolled.statement.site.id if rolled.statement.site else None
-    wanted = (rolled.issuer, rolled.product, site, rolled.period)
+    wanted = (rolled.issuer, rolled.product, site, rolled.statement.batch, rolled.period)
     for index, part in enumerate(graph.parts):
-        if (part.issuer, part.product, part.site, part.period) == wanted:
+        if (part.issuer, part.product, part.site, part.batch, part.period) == wanted:
             return index
     raise StatementError(f"no partial footprint of {rolled.product} of {rolled.issuer} is here")
 
@@ -242,6 +245,7 @@ def _frame(stated: FootprintRollUp) -> Frame:
         product=stated.product,
         producer=stated.producer,
         site=stated.site,
+        batch=stated.batch,
         method=stated.method,
         sharing=stated.sharing,
         period=stated.period,
@@ -249,36 +253,6 @@ def _frame(stated: FootprintRollUp) -> Frame:
         logs=stated.logs,
         corrects=stated.corrects,
     )
-
-
-def _unverified(rolled: RollUp, found: Contents, evidence: Evidence, at: int) -> Iterator[str]:
-    """Yield in words what nobody can verify from this file."""
-    names = {name: each.fact for name, each in evidence.parts().items()}
-    for edge in rolled.statement.manifest or ():
-        if edge.resolved.gap is not None:
-            consumer = names[edge.consumer]
-            line = next(each for each in consumer.bought if each.line == edge.line)
-            yield (
-                f"missing: {edge.amount} {line.unit} of {line.product} of {line.origin}, bought "
-                f"for {consumer.product} of {consumer.issuer}: {edge.resolved.gap.reason}"
-            )
-    for item in found.withheld:
-        yield f"withheld: statement {item.commitment}: {item.reason}"
-    now = period.text_at(at)
-    for name, each in evidence.facts.items():
-        if each.fact.validity.end <= now:
-            yield f"expired: statement {name} was valid until {each.fact.validity.end}"
-    parts = sorted((each.fact for each in evidence.parts().values()), key=order_of)
-    for claim, one, other in double_claims(parts):
-        yield (
-            f"claimed twice: electricity certificate {claim}, by {one.commitment} of {one.issuer} "
-            f"and {other.commitment} of {other.issuer}"
-        )
-    if evidence.introduced:
-        yield (
-            f"introduced: {len(evidence.introduced)} of {len(evidence.logs)} logs are not in this "
-            "policy; their customers' statements name their keys, and nobody else here does"
-        )
 
 
 def _logs_read(evidence: Evidence, trusted: Policy) -> str:

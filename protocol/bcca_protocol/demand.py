@@ -1,6 +1,5 @@
 """How much of everything one product needs, and what each part contributes to it (SPEC 9.5)."""
 
-import decimal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -10,7 +9,7 @@ from bcca_protocol.aggregate import Totals
 from bcca_protocol.footprint import Footprint
 from bcca_protocol.graph import Graph, Term
 from bcca_protocol.loops import WAYS_SEEN, Unknown, seen_through
-from bcca_protocol.quantity import ONE, ZERO, arithmetic
+from bcca_protocol.quantity import ONE, ZERO, exact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +32,7 @@ def demand(totals: Totals, root: int, amount: Decimal) -> Demand:
     graph = totals.graph
     seen: dict[Unknown, Decimal] = {(root, "keep"): amount}
     edges: dict[tuple[int, int], Decimal] = {}
-    with decimal.localcontext(arithmetic()):
+    with exact():
         for component in reversed(totals.order):
             inside = set(component)
             if loops.is_loop(graph, component):
@@ -56,7 +55,7 @@ def contributions(totals: Totals, needed: Demand) -> dict[int, Footprint]:
     """
     graph, table = totals.graph, totals.table
     found = {}
-    with decimal.localcontext(arithmetic()):
+    with exact():
         for index in totals.vectors:
             part = graph.parts[index]
             own = table.own(part, introduced=graph.sources[index].introduced)

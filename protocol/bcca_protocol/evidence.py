@@ -6,6 +6,7 @@ the mine: these are trusted by introduction, under the same quorum, and counted 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from bcca_protocol import policy, verify
 from bcca_protocol.bundle import Contents, LogLine, StatementLine
@@ -13,7 +14,7 @@ from bcca_protocol.errors import AuthorshipError, ConflictError, MalformedError
 from bcca_protocol.keys import VerifierKey
 from bcca_protocol.partial import Part
 from bcca_protocol.policy import Policy
-from bcca_protocol.verify import Fact, Signed, VerifiedLog
+from bcca_protocol.verify import Fact, Signed, Verified, VerifiedLog
 from bcca_protocol.wire import unb64
 
 
@@ -34,10 +35,10 @@ def read_evidence(found: Contents, trusted: Policy, *, at: int | None = None) ->
     """Return every log and statement of a bundle, verified under `trusted` (SPEC 11.2, 11.3).
 
     Raises AuthorshipError for a log that neither the policy nor a verified statement names,
-    ConflictError where two statements name it with different keys, and what `verify` raises.
+    ConflictError where statements name it with keys that are not its own, and what `verify` raises.
     """
     reader = _Reader(found, trusted, at)
-    named = {origin: Naming(line.key, "") for origin, line in trusted.logs.items()}
+    named = {origin: Naming((line.key.encode(),), "") for origin, line in trusted.logs.items()}
     while True:
         reachable = {o: naming for o, naming in named.items() if o in reader.waiting}
         if not reachable:
@@ -52,29 +53,30 @@ def read_evidence(found: Contents, trusted: Policy, *, at: int | None = None) ->
     return Evidence(logs=reader.logs, facts=reader.facts, introduced=reader.introduced)
 
 
-@dataclass(frozen=True, slots=True)
-class Naming:
-    """A log's key, and whose statement named it (nobody's: the policy)."""
+class Naming(NamedTuple):
+    """The keys by which one tier names a log, and who did so first (nobody: the policy)."""
 
-    key: VerifierKey
+    keys: tuple[str, ...]
     introducer: str
 
+    def require_one_log(self, log: VerifiedLog) -> None:
+        """Raise ConflictError unless every key is that log's: one may follow another, no more."""
+        for key in self.keys:
+            if key not in log.log_keys:
+                raise ConflictError(
+                    f"log {log.origin}: its customers name it with {key} and "
+                    f"{log.head.key.encode()}, which are not both its own"
+                )
 
-def namings(facts: Iterable[Signed[Fact]]) -> dict[str, Naming]:
-    """Return the logs that `facts` name as their suppliers'.
 
-    Raises ConflictError where two of them name one origin with different keys.
-    """
+def namings(facts: Iterable[Verified[Fact]]) -> dict[str, Naming]:
+    """Return how the statements of one tier name the logs of their suppliers."""
     named: dict[str, Naming] = {}
     for part in (each.fact for each in facts if isinstance(each.fact, Part)):
         for bought in part.bought:
-            naming = Naming(VerifierKey.parse(bought.key), part.issuer)
-            before = named.setdefault(bought.origin, naming)
-            if before.key != naming.key:
-                raise ConflictError(
-                    f"log {bought.origin}: {before.introducer} names it with key "
-                    f"{before.key.encode()}, {naming.introducer} with {naming.key.encode()}"
-                )
+            before = named.get(bought.origin, Naming((), part.issuer))
+            if bought.key not in before.keys:
+                named[bought.origin] = before._replace(keys=(*before.keys, bought.key))
     return named
 
 
@@ -98,18 +100,18 @@ class _Reader:
     def read(self, origin: str, naming: Naming) -> list[Signed[Fact]]:
         """Verify one log and its statements; return their facts."""
         line = self.waiting.pop(origin)
-        if line.key != naming.key.encode():
+        if line.key not in naming.keys:
             who = naming.introducer or "the policy"
             raise ConflictError(
-                f"log {origin}: {who} names it with key {naming.key.encode()}, the bundle has "
-                f"{line.key}"
+                f"log {origin}: {who} names it with key {naming.keys[0]}, the bundle has {line.key}"
             )
         if naming.introducer:
             self.introduced[origin] = naming.introducer
-        note = "\n".join(line.checkpoint)
-        head = policy.verify_checkpoint(note, naming.key, self._trusted, at=self._at)
+        key = VerifierKey.parse(line.key)
+        head = policy.verify_checkpoint("\n".join(line.checkpoint), key, self._trusted, at=self._at)
         entries = [entry.encode() for entry in line.entries]
         log = verify.verify_log(head, entries, introduced=bool(naming.introducer))
+        naming.require_one_log(log)
         self.logs[origin] = log
         return [self._statement(each, log) for each in self.statements.pop(origin, [])]
 

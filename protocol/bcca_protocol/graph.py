@@ -1,6 +1,5 @@
 """Which statement feeds which input, and in which order products are computed (SPEC 9.1, 9.2)."""
 
-import decimal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -9,7 +8,7 @@ from typing import NamedTuple
 from bcca_protocol.errors import StatementError, UnitError
 from bcca_protocol.partial import Bought, Part
 from bcca_protocol.period import Span
-from bcca_protocol.quantity import ONE, arithmetic, convert
+from bcca_protocol.quantity import ONE, convert, exact
 from bcca_protocol.verify import Verified
 
 
@@ -58,7 +57,7 @@ def connect(verified: Iterable[Verified[Part]], choose: Chooser) -> Graph:
     index = {part.commitment: i for i, part in enumerate(parts)}
     terms: list[tuple[Term, ...]] = []
     missing: list[dict[str, str]] = []
-    with decimal.localcontext(arithmetic()):
+    with exact():
         for part in parts:
             fed, unfed = [], {}
             for line, bought in enumerate(part.bought):
@@ -159,13 +158,15 @@ def _fitting(bought: Bought, choice: Choice) -> Choice:
 
 
 def _term(line: int, part: Part, bought: Bought, supplier: Part, index: Mapping[str, int]) -> Term:
-    try:
-        amount = convert(bought.amount, bought.unit, supplier.unit, mass_kg=supplier.piece_kg)
-    except UnitError as error:
-        raise StatementError(
-            f"line {bought.line} of {part.product} ({part.issuer}) buys {supplier.product} of "
-            f"{supplier.issuer}: {error}"
-        ) from error
+    amount = bought.amount
+    if bought.unit != supplier.unit:
+        try:
+            amount = convert(amount, bought.unit, supplier.unit, mass_kg=supplier.piece_kg)
+        except UnitError as error:
+            raise StatementError(
+                f"line {bought.line} of {part.product} ({part.issuer}) buys {supplier.product} of "
+                f"{supplier.issuer}: {error}"
+            ) from error
     if bought.yield_ != ONE:
         amount = amount / bought.yield_
     return Term(line, index[supplier.commitment], amount, bought.share, bought.stages)

@@ -18,6 +18,7 @@ MAX_ENVELOPE_SIGNATURES = 100  # as in a note; each may cost a check against eve
 MAX_LINES = 2_000  # activity and input lines of one statement
 MAX_DIGITS = 34  # IEEE 754 decimal128
 MAX_NUMBER_CHARS = 128  # a plain decimal with 34 digits between 1e-90 and 1e90
+MAX_DECIMALS = 90  # of a result, behind the point: far below what anybody emits
 MAX_TEXT_CHARS = 2_000  # any one name or reason
 MAX_VALIDITY_YEARS = 3  # from the period's end, never longer (SPEC 4.4)
 MAX_KEPT_FACTORS = 4_096  # a pack's tree uses hundreds of data sets; 2 kB each once parsed

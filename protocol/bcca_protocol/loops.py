@@ -70,18 +70,28 @@ def solve_amounts(
     Both are by part and by how its stages are seen, in units of the part's product.
     """
     inside = set(component)
-    unknowns = list(product(component, WAYS_SEEN))
+    mixed = _restages(graph, component)
+    unknowns: list[Unknown] = list(product(component, WAYS_SEEN if mixed else ("",)))
     a: dict[tuple[Unknown, Unknown], Fraction] = {}
     for part in component:
         for term in graph.terms[part]:
             if term.supplier in inside:
                 gain = _coefficient(graph, part, term) / Fraction(graph.parts[part].declared)
-                for seen in WAYS_SEEN:
-                    below = (term.supplier, seen_through(seen, term.stages))
-                    _add(a, (below, (part, seen)), gain)
-    given = {(unknown, None): Fraction(amount) for unknown, amount in asked.items()}
-    solved = _solve(graph, unknowns, a, [None], given)
-    return {unknown: linear.rounded(amounts[0]) for unknown, amounts in solved.items()}
+                for seen in WAYS_SEEN if mixed else ("",):
+                    below = seen_through(seen, term.stages) if mixed else ""
+                    _add(a, ((term.supplier, below), (part, seen)), gain)
+    # Where no line names a stage, each way of seeing is a right-hand side of its own.
+    columns = ("",) if mixed else WAYS_SEEN
+    given = {
+        ((part, way), "") if mixed else ((part, ""), way): Fraction(amount)
+        for (part, way), amount in asked.items()
+    }
+    solved = _solve(graph, unknowns, a, columns, given)
+    return {
+        (part, seen or column): linear.rounded(amount)
+        for (part, seen), row in solved.items()
+        for column, amount in zip(columns, row, strict=True)
+    }
 
 
 def seen_through(above: str, below: str) -> str:

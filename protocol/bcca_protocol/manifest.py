@@ -1,6 +1,5 @@
 """A roll-up as its maker states it: totals, weights and manifest from the graph (SPEC 8, 9.6)."""
 
-import decimal
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,11 +11,12 @@ from bcca_protocol.columns import INTRODUCED
 from bcca_protocol.demand import Demand
 from bcca_protocol.errors import StatementError
 from bcca_protocol.footprint import Footprint
-from bcca_protocol.graph import Choice, Missing
+from bcca_protocol.graph import Choice, Chooser, Missing
 from bcca_protocol.inventory import Amount, Interval
 from bcca_protocol.issue import UNSET_NONCE
+from bcca_protocol.limits import MAX_TEXT_CHARS
 from bcca_protocol.partial import Bought, Part
-from bcca_protocol.quantity import ZERO, arithmetic, plain
+from bcca_protocol.quantity import ZERO, exact, plain
 from bcca_protocol.results import Edge, Gap, QualitySums, ReadLog, Resolved, Rules, Weights
 from bcca_protocol.statement import FootprintRollUp, Method, Producer, Product, Sharing, Site
 from bcca_protocol.verify import Verified
@@ -40,6 +40,7 @@ class Frame:
     product: Product
     producer: Producer
     site: Site | None
+    batch: str | None
     method: Method
     sharing: Sharing
     period: Interval
@@ -60,7 +61,7 @@ def state(totals: Totals, needed: Demand, frame: Frame) -> FootprintRollUp:
     """
     root = needed.root
     part = totals.graph.parts[root]
-    with decimal.localcontext(arithmetic()):
+    with exact():
         scale = _Scale(needed.amount, part.declared)
         tally = {name: scale.apply(kg) for name, kg in totals.tally(root).items()}
         location = totals.table.has_location
@@ -70,6 +71,7 @@ def state(totals: Totals, needed: Demand, frame: Frame) -> FootprintRollUp:
             product=frame.product,
             producer=frame.producer,
             site=frame.site,
+            batch=frame.batch,
             period=frame.period,
             validity=_validity(totals, frame.period),
             sharing=frame.sharing,
@@ -96,8 +98,11 @@ def state(totals: Totals, needed: Demand, frame: Frame) -> FootprintRollUp:
 class Stated:
     """Feeds each input as a manifest says, after checking that it may (SPEC 9.7)."""
 
-    def __init__(self, edges: tuple[Edge, ...], facts: Mapping[str, Verified[Part]]) -> None:
-        """Take the edges and the verified parts by commitment."""
+    def __init__(
+        self, edges: tuple[Edge, ...], facts: Mapping[str, Verified[Part]], rule: Chooser
+    ) -> None:
+        """Take the edges, the verified parts by commitment, and the rule that chooses of them."""
+        self._rule = rule
         self._edges = {(edge.consumer, edge.line): edge.resolved for edge in edges}
         self._facts = facts
         if len(self._edges) != len(edges):
@@ -105,28 +110,26 @@ class Stated:
 
     def __call__(self, consumer: Part, bought: Bought) -> Choice:
         """Return what feeds `bought`; raises StatementError where the manifest may not say so."""
-        resolved = self._edges.get((consumer.commitment, bought.line))
+        resolved = self._edges.get((consumer.commitment, bought.line), _UNSTATED)
         what = f"manifest: line {bought.line} of {consumer.commitment}"
-        if resolved is None:
-            return Missing("not in the manifest")
         if resolved.substitute is not None:
             raise StatementError(f"{what}: a substitute, which the neutral rules do not allow")
-        if resolved.commitment is None:
-            return Missing(resolved.gap.reason if resolved.gap else "gap")
-        found = self._facts.get(resolved.commitment)
-        if found is None:
+        if resolved.commitment not in (None, *self._facts):
             raise StatementError(f"{what}: fed by {resolved.commitment}, which is not here")
-        fact = found.fact
-        if (fact.issuer, fact.product) != (bought.origin, bought.product):
+        chosen = self._rule(consumer, bought)
+        found = None if isinstance(chosen, Missing) else chosen.fact.commitment
+        if found != resolved.commitment:
             raise StatementError(
-                f"{what}: buys {bought.product} of {bought.origin}, fed by {fact.product} of "
-                f"{fact.issuer}"
+                f"{what}: fed by {resolved.commitment or 'nothing'}, where the rules choose "
+                f"{found or 'nothing'} of what is here"
+                + (f": {chosen.reason}" if isinstance(chosen, Missing) else "")
             )
-        if bought.key not in found.log_keys:
-            raise StatementError(f"{what}: names log key {bought.key}, not one of {fact.issuer}")
-        if bought.site not in (None, fact.site) or bought.pinned not in (None, fact.commitment):
-            raise StatementError(f"{what}: fed by another site or statement than it names")
-        return found
+        if isinstance(chosen, Missing) and resolved.gap is not None:
+            return Missing(resolved.gap.reason)
+        return chosen
+
+
+_UNSTATED = Resolved()
 
 
 class _Scale:
@@ -155,7 +158,9 @@ def _edges(totals: Totals, needed: Demand) -> Iterator[Edge]:
                 resolved = Resolved(commitment=graph.parts[fed[line].supplier].commitment)
             elif bought.line in graph.missing[index]:
                 amount = _unfed(bought, part, needed.amounts[index])
-                resolved = Resolved(gap=Gap(reason=graph.missing[index][bought.line]))
+                resolved = Resolved(
+                    gap=Gap(reason=graph.missing[index][bought.line][:MAX_TEXT_CHARS])
+                )
             else:
                 continue
             yield Edge(

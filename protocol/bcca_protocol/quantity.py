@@ -5,19 +5,21 @@ Signed results use IEEE 754 decimal128: 34 digits, round-half-even, every operat
 
 import decimal
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from fractions import Fraction
 from types import MappingProxyType
 from typing import Literal, NamedTuple, get_args
 
 from bcca_protocol.errors import LimitError, MalformedError, StatementError, UnitError
-from bcca_protocol.limits import MAX_DIGITS, MAX_NUMBER_CHARS
+from bcca_protocol.limits import MAX_DECIMALS, MAX_DIGITS, MAX_NUMBER_CHARS
 from bcca_protocol.wire import NUMBER, NUMBERS, showable
 
 _NUMBER, _NUMBERS = re.compile(NUMBER), re.compile(NUMBERS)
 
 ZERO = Decimal(0)
+_SMALLEST = Decimal(1).scaleb(-MAX_DECIMALS)
 ONE = Decimal(1)
 
 Unit = Literal[
@@ -44,6 +46,16 @@ _DECIMAL128 = decimal.Context(
 def arithmetic() -> decimal.Context:
     """Return a fresh decimal128 context: the only arithmetic of signed numbers (SPEC 3.2)."""
     return _DECIMAL128.copy()
+
+
+@contextmanager
+def exact() -> Iterator[None]:
+    """Compute in decimal128 inside; raises LimitError where a number outgrows it (SPEC 3.2)."""
+    with decimal.localcontext(arithmetic()):
+        try:
+            yield
+        except decimal.DecimalException as error:
+            raise LimitError("a number outgrows decimal128: over 1e6144") from error
 
 
 def number(text: str) -> Decimal:
@@ -85,8 +97,13 @@ def not_negative(text: str, what: str) -> Decimal:
 def plain(value: Decimal) -> str:
     """Return the one way a result is written: no exponent, no trailing zeros (SPEC 3.3).
 
+    At most MAX_DECIMALS digits stand behind the point: what is smaller is rounded away.
+
     Raises LimitError for a value whose plain form is longer than any reader accepts.
     """
+    exponent = value.as_tuple().exponent
+    if isinstance(exponent, int) and exponent < -MAX_DECIMALS:
+        value = value.quantize(_SMALLEST, context=arithmetic())
     if not value:
         return "0"
     text = format(value, "f")

@@ -49,6 +49,7 @@ def reduce(statement: FootprintRollUp, commitment: str) -> RollUp:
     """Return what `statement` says; StatementError where it contradicts itself (SPEC 8.1)."""
     with decimal.localcontext(arithmetic()):
         positive(statement.declared_unit.amount, "declaredUnit.amount")
+        period.moment(statement.reference_date)
         written = footprint.decode(statement.footprint)
         if statement.location_footprint is not None:
             footprint.decode(statement.location_footprint)

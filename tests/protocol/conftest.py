@@ -30,7 +30,7 @@ from bcca_protocol.demand import Demand, demand
 from bcca_protocol.entry import Genesis, KeyAdd, Status, StatusEntry, status_handle
 from bcca_protocol.envelope import Envelope, pae
 from bcca_protocol.footprint import Components, Footprint, Stages
-from bcca_protocol.graph import Chooser, Graph, chooser, connect
+from bcca_protocol.graph import Chooser, Graph, Term, chooser, connect
 from bcca_protocol.inventory import Activity, Amount, Factor, Input, Interval, Supplier
 from bcca_protocol.keys import Algorithm, Role, SeedSigner
 from bcca_protocol.manifest import NEUTRAL_RULES, Frame
@@ -319,6 +319,25 @@ class Chain(Market):
         nonce = unb64(predicate_of(envelope).nonce, "nonce")
         handle = status_handle(nonce, bytes.fromhex(commitment))
         company.enter(StatusEntry(handle=handle, status=what, successor=None).encode())
+
+    def wired(self, terms: Sequence[Sequence[Term]]) -> Graph:
+        """Return a graph wired by hand: copies p0, p1, ... of one part of 1 kg CO2e a kg."""
+        if not self.companies:
+            self.sells("p", "1")
+        (source,) = self.facts()
+        parts = tuple(
+            msgspec.structs.replace(
+                source.fact, commitment=f"{i:064x}", name=f"p{i}", product=urn(f"p{i}")
+            )
+            for i in range(len(terms))
+        )
+        return Graph(
+            parts=parts,
+            sources=(source,) * len(parts),
+            terms=tuple(map(tuple, terms)),
+            missing=({},) * len(parts),
+            index={part.commitment: i for i, part in enumerate(parts)},
+        )
 
     def introduced(self) -> list[Verified[Part]]:
         """Return every part as one finds it whose policy knows no log."""

@@ -381,6 +381,24 @@ def test_two_tier_1s_that_name_a_tier_2_with_different_keys_are_shown_with_both(
     assert market.dependents(outcome, metal, origin) == {pack, *sold.values()}
 
 
+def test_a_false_name_given_further_up_than_a_true_one_voids_neither_run_nor_bundle(
+    market: Any, supplier: Any
+) -> None:
+    origin = market.origin(REFINERY)
+    metal = market.sold("2", by=REFINERY)
+    alloy = market.sold("7", by=FOIL, inputs=[bought_of_refinery(market, supplier, metal)])
+    line = bought_of_refinery(market, supplier, metal, false_key(origin))
+    paint = market.sold("7", inputs=[line])
+    coat = market.sold("7", inputs=[market.bought(LIAR, paint, "1")])
+    pack = market.pack(market.bought(FOIL, alloy, "1"), market.bought(LIAR, coat, "1"))
+
+    outcome = market.run(pack)
+
+    [reason] = outcome.gaps
+    require_refused(reason, origin, false_key(origin), "not that log's")
+    assert outcome.total == outcome.report.total == 27 + 7 + 2 + 7 + 7
+
+
 def test_a_supplier_whom_nobody_can_find_is_a_gap(market: Any, supplier: Any) -> None:
     nowhere = supplier(market.member(REFINERY))
     nowhere = type(nowhere)(origin="nowhere.example", key=false_key("nowhere.example"))

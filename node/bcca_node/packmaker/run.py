@@ -119,6 +119,7 @@ def state(node: Node, added: Sum, *, at: int) -> FootprintRollUp:
         product=made_of.product,
         producer=made_of.producer,
         site=made_of.site,
+        batch=made_of.batch,
         method=made_of.method,
         sharing=made_of.sharing,
         period=made_of.period,

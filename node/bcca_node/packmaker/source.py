@@ -14,7 +14,7 @@ from bcca_node.network.descriptor import Descriptor
 from bcca_node.network.limits import MAX_ANSWER_BYTES, MAX_DESCRIPTOR_BYTES
 from bcca_node.network.lines import Item
 from bcca_node.storage.seen import SeenLog
-from bcca_protocol import policy, tiles, verify
+from bcca_protocol import merkle, policy, tiles, verify
 from bcca_protocol.errors import (
     ConflictError,
     LimitError,
@@ -82,6 +82,7 @@ async def read_log(
     _require_forward(head, before)
     entries = await _entries(fetcher, address.url, head.checkpoint.size, before)
     log = verify.verify_log(head, entries, introduced=address.introduced_by is not None)
+    _require_grown(entries, before)
     about = await _describe(fetcher, address)
     return ReadLog(address=address, log=log, entries=entries, about=about)
 
@@ -153,10 +154,23 @@ def _require_forward(head: VerifiedCheckpoint, before: SeenLog | None) -> None:
             f"{before.size} were seen before"
         )
     if checkpoint.size == before.size and checkpoint.root != before.root:
-        raise ConflictError(
-            f"log {checkpoint.origin} shows two trees of size {before.size}: root "
-            f"{checkpoint.root.hex()} now, {before.root.hex()} before"
-        )
+        raise _two_trees(before, checkpoint.root)
+
+
+def _require_grown(entries: Sequence[bytes], before: SeenLog | None) -> None:
+    """Raise ConflictError if a verified tree did not grow out of the one believed before."""
+    if before is None:
+        return
+    first = entries[: before.size]
+    if tiles.encode_entries(first) != before.entries:
+        raise _two_trees(before, merkle.Tree(map(merkle.leaf_hash, first)).root())
+
+
+def _two_trees(before: SeenLog, root: bytes) -> ConflictError:
+    return ConflictError(
+        f"log {before.origin} shows two trees of size {before.size}: root {root.hex()} now, "
+        f"{before.root.hex()} before"
+    )
 
 
 @contextmanager

@@ -89,10 +89,14 @@ class Desk:
         out, err = self.capsys.readouterr()
         return Ran(status, out, err)
 
+    def command(self, *arguments: object) -> list[str]:
+        """Return the command line of a process."""
+        return [str(Path(sys.executable).with_name("bcca")), *map(str, arguments)]
+
     def process(self, *arguments: object, **told: Any) -> subprocess.Popen[str]:
         """Start a command as a process of its own."""
-        return subprocess.Popen(
-            [Path(sys.executable).with_name("bcca"), *map(str, arguments)],
+        return subprocess.Popen(  # noqa: S603 - our own words, no one else's
+            self.command(*arguments),
             stdin=told.pop("stdin", subprocess.DEVNULL),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

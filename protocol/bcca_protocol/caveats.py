@@ -1,0 +1,60 @@
+"""What nobody can verify from a bundle, in words: it stands first in every report (SPEC 11)."""
+
+from collections.abc import Iterator
+
+from bcca_protocol import period
+from bcca_protocol.bundle import Contents
+from bcca_protocol.evidence import Evidence
+from bcca_protocol.graph import double_claims, order_of
+from bcca_protocol.partial import Part
+from bcca_protocol.rollup import RollUp
+
+
+def caveats(rolled: RollUp, found: Contents, evidence: Evidence, at: int) -> Iterator[str]:
+    """Yield a sentence for each thing that is missing, withheld, expired or taken on trust."""
+    names = {name: each.fact for name, each in evidence.parts().items()}
+    parts = sorted(names.values(), key=order_of)
+    yield from _missing(rolled, names)
+    for item in found.withheld:
+        yield f"withheld: statement {item.commitment}: {item.reason}"
+    now = period.text_at(at)
+    for name, each in evidence.facts.items():
+        if each.fact.validity.end <= now:
+            yield f"expired: statement {name} was valid until {each.fact.validity.end}"
+    for claim, one, other in double_claims(parts):
+        yield (
+            f"claimed twice: electricity certificate {claim}, by {one.commitment} of {one.issuer} "
+            f"and {other.commitment} of {other.issuer}"
+        )
+    yield from _mixed_methods(rolled, parts)
+    if evidence.introduced:
+        yield (
+            f"introduced: {len(evidence.introduced)} of {len(evidence.logs)} logs are not in this "
+            "policy; their customers' statements name their keys, and nobody else here does"
+        )
+
+
+def _missing(rolled: RollUp, names: dict[str, Part]) -> Iterator[str]:
+    for edge in rolled.statement.manifest or ():
+        if edge.resolved.gap is not None:
+            consumer = names[edge.consumer]
+            line = next(each for each in consumer.bought if each.line == edge.line)
+            yield (
+                f"missing: {edge.amount} {line.unit} of {line.product} of {line.origin}, bought "
+                f"for {consumer.product} of {consumer.issuer}: {edge.resolved.gap.reason}"
+            )
+
+
+def _mixed_methods(rolled: RollUp, parts: list[Part]) -> Iterator[str]:
+    """Yield where the methods of what was added up differ (accounting rules, 5 and 10)."""
+    method = rolled.statement.method
+    for part in parts:
+        for what, here, there in (
+            ("gwp", part.gwp, method.gwp),
+            ("recycling", part.recycling, method.recycling),
+        ):
+            if here != there:
+                yield (
+                    f"mixed methods: {what} is {here} in {part.commitment} of {part.issuer}, "
+                    f"{there} in the roll-up"
+                )

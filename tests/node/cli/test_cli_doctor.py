@@ -1,0 +1,215 @@
+"""`bcca doctor`: what is wrong, in words; exit status 0 only when nothing is."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from bcca_node.ledger.node import Node
+
+
+@pytest.fixture
+def well(desk: Any, chain: Any) -> Any:
+    """A supplier with whom all is well."""
+    desk.published(chain.supplier, desk.part(chain.supplier.origin))
+    return chain.supplier
+
+
+def test_a_node_with_whom_all_is_well(desk: Any, well: Any) -> None:
+    ran = desk.bcca("doctor", data=well)
+
+    assert ran.status == 0
+    assert "WRONG" not in ran.out
+    assert all(
+        f" {about}: " in ran.out
+        for about in ("settings", "keys", "policy", "database", "log", "witness w4", "clock")
+    )
+    assert "survives 2 lying" in ran.out
+    assert "log pack.example/bcca: " in ran.out
+
+
+def test_a_new_node_has_no_policy_and_a_pending_log(desk: Any, node: Node) -> None:
+    ran = desk.bcca("doctor", "--json", data=node)
+
+    wrong = {each["about"]: each["text"] for each in ran.json["findings"] if each["wrong"]}
+    assert ran.status == 1
+    assert not ran.json["well"]
+    assert sorted(wrong) == ["log", "policy"]
+    assert "run `bcca publish`" in wrong["log"]
+
+
+def test_pending_statements_and_drafts_are_told(desk: Any, well: Any) -> None:
+    desk.bcca("import", desk.written(desk.part(well.origin, "C2")), data=well)
+    waiting = desk.bcca("doctor", data=well)
+    policy = well.settings.data / "policy.txt"
+    text = policy.read_text(encoding="utf-8")
+    policy.unlink()
+    desk.bcca("publish", data=well)
+    policy.write_text(text, encoding="utf-8")
+    pending = desk.bcca("doctor", data=well)
+
+    assert waiting.status == 0
+    assert "drafts: 1 wait for `bcca publish`" in waiting.out
+    assert pending.status == 1
+    assert "pending statements, of urn:bcca:case:t:C2" in pending.out
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("log cathode.", "# log cathode.", "own log is not in it"),
+        ("group g 4", "group g 2", "liars are survived"),
+        ("quorum g", "quorum h", "policy.txt"),
+        ("/log\n", "\n", "ends in /log"),
+    ],
+)
+def test_what_is_wrong_with_a_policy_is_told(
+    desk: Any, well: Any, old: str, new: str, said: str
+) -> None:
+    policy = well.settings.data / "policy.txt"
+    text = policy.read_text(encoding="utf-8")
+    policy.write_text(text.replace(old, new), encoding="utf-8")
+    ran = desk.bcca("doctor", data=well)
+
+    assert ran.status == 1
+    assert said in ran.out
+
+
+def test_a_policy_that_names_this_log_with_another_key_is_told(desk: Any, chain: Any) -> None:
+    wrong = [line for line in chain.policy.splitlines() if not line.startswith("log ")]
+    seen = chain.pack.log_key
+    renamed = type(seen)(
+        name=chain.supplier.origin, algorithm=seen.algorithm, public=seen.public
+    ).encode()
+    policy = "\n".join([f"log {renamed} {chain.supplier.settings.url}/log", *wrong])
+    (chain.supplier.settings.data / "policy.txt").write_text(policy, encoding="utf-8")
+    ran = desk.bcca("doctor", data=chain.supplier)
+
+    assert ran.status == 1
+    assert f"names cathode.example/bcca with key {renamed}" in ran.out
+
+
+def test_a_witness_and_a_supplier_that_are_down_are_named(desk: Any, well: Any, chain: Any) -> None:
+    policy = chain.policy
+    for url in (f"{chain.witnesses[3].settings.url}/witness", f"{chain.pack.settings.url}/log"):
+        policy = policy.replace(url, f"http://127.0.0.1:9/{url.rpartition('/')[2]}")
+    (well.settings.data / "policy.txt").write_text(policy, encoding="utf-8")
+    ran = desk.bcca("doctor", data=well)
+
+    lines = [line for line in ran.out.splitlines() if line.startswith("WRONG")]
+    assert ran.status == 1
+    assert [line.split(": ")[0] for line in lines] == [
+        "WRONG witness w3",
+        "WRONG log pack.example/bcca",
+    ]
+
+
+def test_somebody_else_at_the_address_of_a_supplier_is_told(
+    desk: Any, well: Any, chain: Any
+) -> None:
+    urls = chain.pack.settings.url, chain.witnesses[0].settings.url
+    policy = chain.policy.replace(f"{urls[0]}/log", f"{urls[1]}/log")
+    (well.settings.data / "policy.txt").write_text(policy, encoding="utf-8")
+    ran = desk.bcca("doctor", data=well)
+
+    assert ran.status == 1
+    assert "describes itself as w0.example, where pack.example/bcca belongs" in ran.out
+
+
+def test_no_witness_where_the_policy_says_one_is_told(desk: Any, well: Any, chain: Any) -> None:
+    url = chain.witnesses[0].settings.url
+    policy = chain.policy.replace(f"{url}/witness", f"{url}/nowhere")
+    (well.settings.data / "policy.txt").write_text(policy, encoding="utf-8")
+
+    assert "answers 404, no witness is there" in desk.bcca("doctor", data=well).out
+
+
+def test_a_clock_that_is_wrong_is_told(desk: Any, well: Any, chain: Any, loop: Any) -> None:
+    async def yesterday(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(
+            b"HTTP/1.1 400 Bad Request\r\ndate: Sun, 01 Feb 2026 12:00:00 GMT\r\n"
+            b"content-length: 0\r\nconnection: close\r\n\r\n"
+        )
+        await writer.drain()
+        writer.close()
+
+    url = loop.serve_raw(yesterday)
+    policy = chain.policy
+    for each in chain.witnesses[:3]:
+        policy = policy.replace(f"{each.settings.url}/witness", f"{url}/witness")
+    (well.settings.data / "policy.txt").write_text(policy, encoding="utf-8")
+    ran = desk.bcca("doctor", data=well)
+
+    assert ran.status == 1
+    assert "s ahead of that of 5 witnesses: set it right" in ran.out
+
+
+def test_keys_that_others_may_read_and_another_passphrase_are_told(
+    desk: Any, well: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BCCA_PASSPHRASE", "guessed")
+    (well.settings.data / "keys.json").chmod(0o644)
+    ran = desk.bcca("doctor", data=well)
+
+    assert ran.status == 1
+    assert "run chmod 600" in ran.out
+    assert "this passphrase does not open it" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("update entry set line = line || 'x' where [index] = 6", "entry 6"),
+        ("update tile set hashes = zeroblob(32 * 7) where level = 0", "tile/0/000.p/7"),
+        ("update checkpoint set root = zeroblob(32) where size = 7", "the head of 7 entries"),
+        ("update statement set envelope = zeroblob(9)", "entry 6 of the log is not about it"),
+        ("delete from entry where [index] = 6", "entries were lost"),
+        ("delete from entry where [index] = 3", "the log has 6 entries"),
+        ("delete from entry", "the log is empty"),
+        ("update entry set line = 'x' where [index] = 0", "the keys of keys.json"),
+        ("update schema_version set version = 99", "have version 99"),
+    ],
+)
+def test_a_database_that_was_changed_is_told(desk: Any, well: Any, change: str, said: str) -> None:
+    with closing(sqlite3.connect(well.settings.data / "node.db")) as database:
+        database.execute(change)
+        database.commit()
+    ran = desk.bcca("doctor", data=well)
+
+    assert ran.status == 1
+    assert said in ran.out
+
+
+def test_a_database_that_is_lost_is_told_and_not_made_anew(
+    desk: Any, new_node: Callable[..., Node]
+) -> None:
+    node = new_node()
+    node.close()
+    for path in node.settings.data.glob("node.db*"):
+        path.unlink()
+    ran = desk.bcca("doctor", data=node)
+
+    assert ran.status == 1
+    assert "is not there" in ran.out
+    assert not (node.settings.data / "node.db").exists()
+
+
+def test_damaged_settings_are_told_with_all_else_that_is_wrong(desk: Any, node: Node) -> None:
+    (node.settings.data / "settings.toml").write_text("= nonsense", encoding="utf-8")
+    (node.settings.data / "keys.json").write_text("{}", encoding="utf-8")
+    ran = desk.bcca("doctor", "--json", data=node)
+
+    wrong = {each["about"] for each in ran.json["findings"] if each["wrong"]}
+    assert ran.status == 1
+    assert wrong == {"settings", "keys", "policy"}
+
+
+def test_doctor_changes_nothing(desk: Any, node: Node) -> None:
+    before = desk.snapshot(node)
+    desk.bcca("doctor", data=node)
+
+    assert desk.snapshot(node) == before

@@ -1,0 +1,182 @@
+"""`bcca serve` as a process: it says where it listens, answers, and stops when it is told to."""
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from bcca_node.ledger.node import Node
+
+
+@pytest.fixture
+def running(desk: Any, new_node: Callable[..., Node]) -> Iterator[subprocess.Popen[str]]:
+    node = new_node(url="http://cathode.example", port=0)
+    started = desk.process("serve", "--data", node.settings.data)
+    yield started
+    started.kill()
+    started.communicate()
+
+
+def test_it_says_where_it_listens_answers_and_stops_cleanly(
+    running: subprocess.Popen[str],
+) -> None:
+    assert running.stderr is not None
+    said = running.stderr.readline()
+    url = said.split(" listens on ")[1].split(",")[0]
+    descriptor = httpx.get(f"{url}/.well-known/bcca.json", trust_env=False).json()
+    health = httpx.get(f"{url}/healthz", trust_env=False).status_code
+    running.send_signal(signal.SIGTERM)
+    out, err = running.communicate(timeout=30)
+
+    assert said.startswith("cathode.example/bcca listens on http://127.0.0.1:")
+    assert "for others http://cathode.example" in said
+    assert descriptor["origin"] == "cathode.example/bcca"
+    assert descriptor["witness"] == "http://cathode.example/witness"
+    assert health == 200
+    assert (running.returncode, out, err) == (0, "", "")
+
+
+def test_ctrl_c_is_quiet(running: subprocess.Popen[str]) -> None:
+    assert running.stderr is not None
+    running.stderr.readline()
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=30)
+
+    assert (running.returncode, out, err) == (130, "", "")
+
+
+def test_without_keys_it_serves_and_witnesses_nobody(
+    desk: Any, new_node: Callable[..., Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BCCA_PASSPHRASE")
+    monkeypatch.setenv("BCCA_PORT", "0")
+    started = desk.process("serve", "--data", new_node().settings.data, "--without-keys")
+    url = started.stderr.readline().split(" listens on ")[1].split(",")[0]
+    descriptor = httpx.get(f"{url}/.well-known/bcca.json", trust_env=False).json()
+    started.terminate()
+    started.communicate(timeout=30)
+
+    assert "witness" not in descriptor
+
+
+def test_a_port_that_is_taken_is_one_sentence(
+    desk: Any, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setenv("BCCA_PORT", str(taken.getsockname()[1]))
+        ran = desk.bcca("serve", data=node)
+
+    assert ran.status == 1
+    assert "cannot listen there" in ran.refusal
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "status", "said"),
+    [
+        ("BCCA_PORT", "70000", 2, "not between"),
+        ("BCCA_PORT", "http", 2, "port"),
+        ("BCCA_HOST", "no such host", 1, "cannot listen there"),
+        ("BCCA_HOST", "192.0.2.1", 1, "cannot listen there"),
+        ("BCCA_URL", "cathode", 2, "http://"),
+        ("BCCA_ORIGIN", "other.example", 2, "other.example"),
+        ("BCCA_DATABASE", "mysql://x", 2, "database"),
+        ("BCCA_DATABASE", "sqlite:////nowhere/node.db", 2, "is not there"),
+        ("BCCA_PASSPHRASE", "guessed", 2, "does not open it"),
+    ],
+)
+def test_bad_settings_are_one_sentence(  # noqa: PLR0913, PLR0917 - a table of four columns
+    desk: Any,
+    node: Node,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    value: str,
+    status: int,
+    said: str,
+) -> None:
+    monkeypatch.setenv(variable, value)
+    before = desk.snapshot(node)
+    ran = desk.bcca("serve", data=node)
+
+    assert ran.status == status
+    assert said in ran.refusal
+    assert desk.snapshot(node) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "origin"),
+        ("origin = 1", "origin"),
+        ("= nonsense", "settings.toml"),
+        ("\xff", "settings.toml"),
+        ('origin = "a.example"\nname = "A"\ncolour = "red"', "colour"),
+    ],
+)
+def test_damaged_settings_are_one_sentence_to_every_command(
+    desk: Any, node: Node, content: str, said: str
+) -> None:
+    (node.settings.data / "settings.toml").write_bytes(content.encode("latin-1"))
+    for command in EVERY_COMMAND:
+        ran = desk.bcca(*command, data=node)
+
+        assert ran.status == 2
+        assert said in ran.refusal
+
+
+def test_a_damaged_database_is_one_sentence_to_every_command(desk: Any, node: Node) -> None:
+    node.close()
+    for name in ("node.db-wal", "node.db-shm"):
+        (node.settings.data / name).unlink(missing_ok=True)
+    (node.settings.data / "node.db").write_bytes(b"not a database" * 1000)
+    for command in EVERY_COMMAND:
+        ran = desk.bcca(*command, data=node)
+
+        assert ran.status == 2
+        assert "node.db" in ran.refusal
+
+
+def test_a_data_folder_that_is_not_there_is_not_made(desk: Any, tmp_path: Path) -> None:
+    for command in (*EVERY_COMMAND, ("keys", "list"), ("doctor",)):
+        assert desk.bcca(*command, data=tmp_path / "n").status == 2
+        assert desk.bcca(*command).refusal.count("--data") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_data_folder_may_come_from_the_environment(
+    desk: Any, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BCCA_DATA", str(node.settings.data))
+
+    assert desk.bcca("keys", "list").status == 0
+
+
+def test_a_reader_that_leaves_early_is_no_error(desk: Any, node: Node) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    listed = subprocess.run(  # noqa: S603 - our own words, no one else's
+        desk.command("keys", "list", "--data", node.settings.data),
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(write)
+
+    assert "Traceback" not in listed.stderr
+
+
+EVERY_COMMAND = (
+    ("import", Path(__file__)),
+    ("publish",),
+    ("serve",),
+    ("aggregate", "P1"),
+    ("explain",),
+    ("bundle", "P1", "-o", "never-written.jsonl"),
+    ("log", "export", "never-written"),
+)
