@@ -1,6 +1,6 @@
 """One own line of an inventory: its rules, and its kg CO2e (SPEC 7.2)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from bcca_protocol import footprint
@@ -12,24 +12,33 @@ BEST_SCORE, WORST_SCORE = 1, 5
 OWN_SUPPLY = frozenset({"onSite", "directLine"})  # these count at their own factor both ways
 
 
-def check(line: Activity, gwp: str) -> None:
-    """Raise StatementError unless the line keeps the rules of SPEC 7.2; `gwp` is the method's."""
-    factor = line.factor
-    if factor.gwp != gwp or factor.gas == "co2" or line.kind == "credit":
-        _check_factor(line, factor, gwp)
-    if line.electricity is not None:
-        _check_electricity(line, line.electricity, gwp)
-    if line.leg is not None:
-        _check_leg(line, line.leg)
+def check(lines: Iterable[Activity], gwp: str, *, allocated: bool) -> None:
+    """Raise StatementError unless the lines keep the rules of SPEC 7.2; `gwp` is the method's."""
+    for line in lines:
+        factor = line.factor
+        if factor.gwp != gwp or factor.gas == "co2" or line.kind == "credit":
+            _check_factor(line, factor, gwp)
+        if line.joint and not allocated:
+            raise StatementError(f"line {line.id}: joint, where the statement has no allocation")
+        if line.electricity is not None:
+            _check_electricity(line, line.electricity, gwp)
+        if line.leg is not None:
+            _check_leg(line, line.leg)
 
 
-def amounts(lines: Sequence[Activity]) -> list[Decimal]:
-    """Return the amounts of lines; raises MalformedError, LimitError, or StatementError below 0."""
-    found = numbers([line.amount for line in lines])
-    if any(map(Decimal.is_signed, found)):
+def amounts_in(lines: Sequence[Activity], units: Sequence[str]) -> list[Decimal]:
+    """Return the amount of each line in a unit; raises MalformedError, LimitError.
+
+    Raises StatementError below zero or where a unit does not fit.
+    """
+    amounts = numbers([line.amount for line in lines])
+    if any(map(Decimal.is_signed, amounts)):
         wrong = next(line for line in lines if line.amount.startswith("-"))
         raise StatementError(f"line {wrong.id}: amount: {wrong.amount} is below zero")
-    return found
+    return [
+        amount if line.unit == unit else converted(line, amount, unit)
+        for line, amount, unit in zip(lines, amounts, units, strict=True)
+    ]
 
 
 def converted(line: Activity, amount: Decimal, unit: str) -> Decimal:

@@ -1,15 +1,24 @@
 """The own lines of a partial footprint added up (SPEC 7.1)."""
 
 import decimal
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from operator import add, mul
 from typing import NamedTuple
 
 import msgspec
 
 from bcca_protocol import activity, footprint, particulars
 from bcca_protocol.errors import StatementError
-from bcca_protocol.footprint import CELLS, COMPONENTS, EXCLUDING_UPTAKE, Footprint, Stage
+from bcca_protocol.footprint import (
+    CELLS,
+    COMPONENTS,
+    EXCLUDING_UPTAKE,
+    Cell,
+    Figures,
+    Footprint,
+    Stage,
+)
 from bcca_protocol.inventory import Activity, Allocation, Factor
 from bcca_protocol.quantity import (
     ONE,
@@ -65,6 +74,10 @@ class Scale(NamedTuple):
             return values
         return [value * self.declared / self.output for value in values]
 
+    def footprint(self, sums: Footprint) -> Footprint:
+        """Return `sums` per declared unit."""
+        return dict(zip(sums, self.apply(tuple(sums.values())), strict=True))
+
 
 def with_footprint(statement: PartialFootprint) -> PartialFootprint:
     """Return `statement` with its sums written in: what an author does before signing.
@@ -96,70 +109,75 @@ def mass_of_piece(mass_kg: Decimal | None, declared: Decimal, unit: Unit) -> Dec
 
 def add_up(statement: PartialFootprint, scale: Scale) -> tuple[Footprint, Tally]:
     """Return own kg CO2e per declared unit, and the tally; raises StatementError (SPEC 7.2)."""
-    rows: _Rows = {}
-    counted: list[Decimal] = []
-    lines, gwp, share = statement.activities, statement.method.gwp, scale.share
-    for line, amount in zip(lines, activity.amounts(lines), strict=True):
-        activity.check(line, gwp)
-        if line.joint and statement.allocation is None:
-            raise StatementError(f"line {line.id}: joint, where the statement has no allocation")
-        counted.append(abs(_add(rows, line, amount, line.factor, share)))
+    lines = statement.activities
+    activity.check(lines, statement.method.gwp, allocated=statement.allocation is not None)
+    sums, counted = _add_up(lines, [line.factor for line in lines], scale.share)
     excluded = particulars.check_exclusions(statement.exclusions or ())
-    return _scaled(rows, scale), _tally(lines, counted, scale, excluded)
+    return scale.footprint(sums), _tally(lines, counted, scale, excluded)
 
 
 def add_up_by_location(statement: PartialFootprint, scale: Scale) -> Footprint:
     """Return own kg CO2e with every line at its location factor (SPEC 7.4)."""
-    rows: _Rows = {}
     lines = statement.activities
-    for line, amount in zip(lines, activity.amounts(lines), strict=True):
-        _add(rows, line, amount, activity.location_factor(line), scale.share)
-    return _scaled(rows, scale)
+    sums, _ = _add_up(lines, [activity.location_factor(line) for line in lines], scale.share)
+    return scale.footprint(sums)
 
 
-_Rows = dict[Stage, list[Decimal]]  # kg CO2e of each stage, in the order of COMPONENTS
+def _add_up(
+    lines: Sequence[Activity], factors: Sequence[Factor], share: Decimal
+) -> tuple[Footprint, list[Decimal]]:
+    """Return the lines' sum, and what each counts: convert, x factor, x share (SPEC 3.4).
+
+    Column by column: each cell still sums its lines in their written order.
+    """
+    amounts = activity.amounts_in(lines, [factor.unit for factor in factors])
+    sums: dict[Cell, Decimal] = {}
+    counted = [ZERO] * len(lines)
+    for stage, members in _by_stage(lines):
+        some = [amounts[i] for i in members]
+        joint = [i for i, member in enumerate(members) if lines[member].joint]
+        places, columns = _aligned([footprint.figures(factors[i].values) for i in members])
+        whole = [ZERO] * len(some)
+        for place, column in zip(places, columns, strict=True):
+            kg = list(map(mul, some, column))
+            for i in joint:
+                kg[i] *= share
+            sums[CELLS[stage][place]] = sum(kg, ZERO)
+            if place in _COUNTED:
+                whole = list(map(add, whole, kg))
+        for i, kg_of_line in zip(members, whole, strict=True):
+            counted[i] = kg_of_line
+    return sums, counted
 
 
-def _add(rows: _Rows, line: Activity, amount: Decimal, factor: Factor, share: Decimal) -> Decimal:
-    """Add a line to `rows` and return what it counts: convert, x factor, x share (SPEC 3.4)."""
-    if line.unit != factor.unit:
-        amount = activity.converted(line, amount, factor.unit)
-    row = rows.get(line.stage)
-    if row is None:
-        row = rows[line.stage] = [ZERO] * len(COMPONENTS)
-    joint, counted = line.joint, ZERO
-    for place, value in footprint.figures(factor.values):
-        kg = amount * value
-        if joint:
-            kg *= share
-        row[place] += kg
-        if place in _COUNTED:
-            counted += kg
-    return counted
+def _by_stage(lines: Sequence[Activity]) -> Iterable[tuple[Stage, Sequence[int]]]:
+    stages = [line.stage for line in lines]
+    for stage in dict.fromkeys(stages):
+        yield stage, [i for i, other in enumerate(stages) if other == stage]
 
 
-def _scaled(rows: _Rows, scale: Scale) -> Footprint:
-    """Return the footprint in `rows` per declared unit, zeros left out."""
-    return {
-        cell: kg
-        for stage, row in rows.items()
-        for cell, kg in zip(CELLS[stage], scale.apply(row), strict=True)
-        if kg
-    }
+def _aligned(rows: Sequence[Figures]) -> tuple[Sequence[int], Iterable[tuple[Decimal, ...]]]:
+    """Return the places that any row has, and the values of all rows there, zero where none is."""
+    if len({row.places for row in rows}) == 1:
+        return rows[0].places, zip(*[row.values for row in rows], strict=True)
+    places = sorted({place for row in rows for place in row.places})
+    given = [dict(zip(*row, strict=True)) for row in rows]
+    return places, [tuple(row.get(place, ZERO) for row in given) for place in places]
 
 
 def _tally(
-    lines: Sequence[Activity], contributions: Sequence[Decimal], scale: Scale, excluded: Decimal
+    lines: Sequence[Activity], counted: Sequence[Decimal], scale: Scale, excluded: Decimal
 ) -> Tally:
+    contributions = list(map(abs, counted))
     primary = amounts = factors = ZERO
     covered = technological = geographical = temporal = ZERO
     for line, kg in zip(lines, contributions, strict=True):
-        measured = line.amount_kind == "measured"
-        if measured:
+        specific = line.factor.kind == "supplierSpecific"
+        if line.amount_kind == "measured":
             amounts += kg
-        if line.factor.kind == "supplierSpecific":
+            primary += kg if specific else ZERO
+        if specific:
             factors += kg
-            primary += kg if measured else ZERO
         if line.quality is not None:
             scores = activity.scores(line.quality, line.id)
             covered += kg

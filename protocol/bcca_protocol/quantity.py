@@ -60,10 +60,10 @@ def exact() -> Iterator[None]:
 
 def number(text: str) -> Decimal:
     """Return the value of a `wire.Number`; raises LimitError over 34 significant digits."""
-    value = Decimal(text)
-    if len(text) > MAX_DIGITS and len(text.lstrip("-0.").replace(".", "")) > MAX_DIGITS:
+    # Zeros in front and behind only say where the point is.
+    if len(text) > MAX_DIGITS and len(text.lstrip("-").replace(".", "").strip("0")) > MAX_DIGITS:
         raise LimitError(f"number {text}: more than {MAX_DIGITS} significant digits")
-    return value
+    return Decimal(text)
 
 
 def numbers(texts: Sequence[str]) -> list[Decimal]:
@@ -97,13 +97,17 @@ def not_negative(text: str, what: str) -> Decimal:
 def plain(value: Decimal) -> str:
     """Return the one way a result is written: no exponent, no trailing zeros (SPEC 3.3).
 
-    At most MAX_DECIMALS digits stand behind the point: what is smaller is rounded away.
-
-    Raises LimitError for a value whose plain form is longer than any reader accepts.
+    At most MAX_DECIMALS digits stand behind the point: what is smaller is rounded away. Raises
+    LimitError for a value that no reader accepts.
     """
     exponent = value.as_tuple().exponent
     if isinstance(exponent, int) and exponent < -MAX_DECIMALS:
         value = value.quantize(_SMALLEST, context=arithmetic())
+    return written(value)
+
+
+def written(value: Decimal) -> str:
+    """Return `value` as `plain` does, every digit of it; raises LimitError."""
     if not value:
         return "0"
     text = format(value, "f")

@@ -117,7 +117,8 @@ def drafts(case: Case) -> list[PartialFootprint]:
         return named or Company(id=process_id, name=f"Company {process_id}")
 
     def supplier(process_id: str) -> Supplier:
-        return Supplier(origin=f"{company(process_id).id.lower()}.example", key="a key")
+        origin = f"{company(process_id).id.lower()}.example"
+        return Supplier(origin=origin, key=f"{origin}+00000000+AAAA")
 
     return draft_predicates(case, list(case.processes), supplier, company, YEAR)
 
@@ -260,7 +261,7 @@ def test_a_flow_of_the_case_becomes_an_input_of_its_makers_product(folder: Folde
 
     assert json_of(pack.inputs[0]) == {
         "id": "L1", "product": "urn:bcca:case:pack:P2",
-        "supplier": {"origin": "p2.example", "key": "a key"}, "amount": "2", "unit": "kg",
+        "supplier": {"origin": "p2.example", "key": "p2.example+00000000+AAAA"}, "amount": "2", "unit": "kg",
         "stages": "keep",
     }  # fmt: skip
 
@@ -427,12 +428,12 @@ def test_sixty_companies_run_a_chain_of_sixty_processes(folder: Folder) -> None:
     assert footprint.total(root) == Decimal("2.11")
 
 
-def test_a_statement_too_small_to_write_is_refused_by_process(folder: Folder) -> None:
+def test_a_statement_too_large_to_write_is_refused_by_process(folder: Folder) -> None:
     folder.inventory = [
-        ("P1", "background", "F1", "steel", "", "1E-100", "kilogram", RAW),
-        ("P2", "background", "F1", "steel", "", "1E-100", "kilogram", RAW),
+        ("P1", "background", "F1", "steel", "", "1E90", "kilogram", RAW),
+        ("P2", "background", "F1", "steel", "", "1E90", "kilogram", RAW),
     ]
-    folder.factors[0] = ("F1", "background", "steel", "", "kilogram", "1E-100", "", "", "", "")
+    folder.factors[0] = ("F1", "background", "steel", "", "kilogram", "1E90", "", "", "", "")
     case = folder.read()
 
     with pytest.raises(UnusableError, match=r"(?s)2 problems.*process P1: .*process P2: .*longer"):

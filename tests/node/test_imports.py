@@ -17,7 +17,7 @@ from bcca_protocol.statement import PARTIAL_FOOTPRINT, PartialFootprint
 
 Json = dict[str, Any]  # what a supplier writes by hand
 
-ITSELF = Supplier(origin="maker.example", key="the maker's key")
+ITSELF = Supplier(origin="maker.example", key="maker.example+00000000+AAAA")
 YEAR = Interval(start="2025-01-01T00:00:00Z", end="2026-01-01T00:00:00Z")
 COMMITMENT = "0" * 64
 
@@ -45,7 +45,7 @@ def written() -> Json:
         "inputs": [
             {
                 "id": "raw", "product": "urn:test:raw", "amount": "3", "unit": "kg",
-                "stages": "keep", "supplier": {"origin": "raw.example", "key": "raw key"},
+                "stages": "keep", "supplier": {"origin": "raw.example", "key": "raw.example+00000000+AAAA"},
             }
         ],
     }  # fmt: skip

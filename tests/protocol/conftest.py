@@ -297,7 +297,7 @@ class Chain(Market):
 
     def maker(self, name: str, by: str | None = None) -> Company:
         """Return the company that makes a product."""
-        return self.company(by or f"{name}.example")
+        return self.company(by or f"{name.lower()}.example")
 
     def sells(
         self, name: str, kg: str = "0", *inputs: Input, by: str | None = None, **more: Any

@@ -29,8 +29,9 @@ from bcca_node.network import guard
 from bcca_node.network.client import Fetcher
 from bcca_node.network.limits import Patience
 from bcca_node.network.lines import Item, decode_lines, encode_lines
-from bcca_node.packmaker import explain, source
+from bcca_node.packmaker import collect, explain, held, source
 from bcca_node.packmaker.bundling import write_bundle
+from bcca_node.packmaker.collect import Collected, Plan
 from bcca_node.packmaker.run import Order, Run, roll_up
 from bcca_node.packmaker.source import LOG, Address
 from bcca_node.storage import statements
@@ -57,8 +58,8 @@ from bcca_protocol.verify import PAYLOAD_TYPE, VerifiedLog
 
 PASSPHRASE = "correct horse battery staple"  # noqa: S105 - it protects nothing
 SCRYPT_N = 2**4  # tests are not worth a guess
-PATIENCE = Patience(connect=0.5, read=0.4, total=0.8, stream=1.0)
-BOUND_SECONDS = 5.0  # for a run whose liar uses up all of that patience
+LITTLE = Patience(connect=1.0, read=0.5, total=1.0, stream=1.0)
+BOUND_SECONDS = 8.0  # for a run whose liar uses up all of that
 
 HEAD, HONEST, LIAR, FOIL, MINE, REFINERY = "pack", "cell", "cathode", "foil", "mine", "refinery"
 SELLS = {HEAD: (HONEST, LIAR, FOIL), HONEST: (MINE,), LIAR: (REFINERY,), FOIL: (REFINERY,)}
@@ -211,13 +212,14 @@ class Market:
 
     network: Network
     mouths: dict[str, Mouth] = field(default_factory=dict)
+    is_patient: bool = True
     _count: Iterator[int] = field(default_factory=lambda: count(1))
     _runner: asyncio.Runner = field(default_factory=asyncio.Runner)
 
     def __post_init__(self) -> None:
         """Give every app a mouth, and let the honest ones publish."""
         hosts = guard.hosts_of(self.member(HEAD).node.trust.required())
-        self._patient, self._impatient = Fetcher(hosts), Fetcher(hosts, patience=PATIENCE)
+        self._patient, self._impatient = Fetcher(hosts), Fetcher(hosts, patience=LITTLE)
         for fetcher in (self._patient, self._impatient):
             self._runner.run(fetcher.__aenter__())
         for name, member in self.network.members.items():
@@ -242,9 +244,9 @@ class Market:
             self._runner.run(fetcher.__aexit__())
         self._runner.close()
 
-    def ask(self, work: Callable[[Fetcher], Coroutine[Any, Any, T]], *, patient: bool = True) -> T:
+    def ask(self, work: Callable[[Fetcher], Coroutine[Any, Any, T]]) -> T:
         """Return what came of asking other nodes."""
-        return self._runner.run(work(self._patient if patient else self._impatient))
+        return self._runner.run(work(self._patient if self.is_patient else self._impatient))
 
     # What companies say.
 
@@ -363,13 +365,22 @@ class Market:
     def fetch(self, url: str) -> bytes:
         return self.ask(lambda fetcher: fetcher.get(url, limit=10_000_000))
 
+    def loses_patience(self) -> None:
+        """Give everybody little time, until the test ends."""
+        self.is_patient = False
+
     def lies(self, path: str, lie: Lie, *, by: str = LIAR) -> None:
         """Let `by` lie on one path, until the test ends."""
         self.mouths[by].lies[path] = lie
 
+    @staticmethod
+    def lines(*items: Item) -> bytes:
+        """Return a stream of statements."""
+        return b"".join(encode_lines(items))
+
     def shows(self, *items: Item, by: str = LIAR) -> None:
         """Let `by` show these items, whatever product is asked for."""
-        self.lies("/statements", Lies.answers(b"".join(encode_lines(items))), by=by)
+        self.lies("/statements", Lies.answers(self.lines(*items)), by=by)
 
     # How it is checked.
 
@@ -399,9 +410,7 @@ class Market:
             introduced_by=None,
         )
         trusted, at = head.trust.required(), head.clock()
-        read = self.ask(
-            lambda fetcher: source.read_log(fetcher, address, trusted, None, at=at), patient=False
-        )
+        read = self.ask(lambda fetcher: source.read_log(fetcher, address, trusted, None, at=at))
         return read.log
 
     def pack(self, *inputs: Input) -> str:
@@ -412,15 +421,32 @@ class Market:
         return product
 
     def run(self, pack: str, *, concurrency: int = 16) -> Outcome:
-        """Return what the pack maker's run comes to, with little patience, and its audit."""
+        """Return what the pack maker's run comes to, and its audit."""
         node = self.member(HEAD).node
         order = Order(product=pack, amount=None, at=node.clock(), concurrency=concurrency)
         began = time.monotonic()
-        run = self.ask(lambda fetcher: roll_up(node, fetcher, order), patient=False)
+        run = self.ask(lambda fetcher: roll_up(node, fetcher, order))
         seconds = time.monotonic() - began
         bundle = list(write_bundle(node, pack, made=period.text_at(node.clock())))
         report = audit(bundle, node.trust.required())
         return Outcome(run=run, report=report, bundle=bundle, seconds=seconds)
+
+    def collect(self, pack: str, **plan: Any) -> Collected:
+        """Return what the pack maker reads for a pack, and no more."""
+        node = self.member(HEAD).node
+        with node.database.read() as session:
+            log = held.own_log(node, session, node.trust.required(), at=node.clock())
+            roots = held.own_parts(session, pack, log)
+        told = Plan(period=roots[0].part.period, at=node.clock(), **plan)
+        return self.ask(lambda fetcher: collect.collect(node, fetcher, roots, told))
+
+    def trouble(self, product: str) -> str:
+        """Return what goes wrong with `product` of the liar, and with nothing else."""
+        found = self.collect(self.pack(self.bought(LIAR, product, "3")))
+        names = {each.part.product for each in found.reached.values()}
+        assert found.troubles.keys() == {(self.origin(LIAR), product)}
+        assert {CELL, ORE} <= names
+        return found.troubles[self.origin(LIAR), product]
 
     def gap(self, product: str, *, seller: str = LIAR, **more: Any) -> str:
         """Return why a pack made of `product` has a gap where that belongs.
@@ -475,6 +501,7 @@ def _market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
 def market(_market: Market) -> Iterator[Market]:
     """The network that tests share, each with products of its own; lies end with the test."""
     yield _market
+    _market.is_patient = True
     for mouth in _market.mouths.values():
         mouth.lies.clear()
         mouth.asked.clear()

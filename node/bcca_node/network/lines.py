@@ -69,7 +69,7 @@ def decode_lines(body: bytes) -> list[Item]:
     """Return the items of a whole answer; raises MalformedError, LimitError."""
     *lines, count, rest = (b"\n" + body).split(b"\n")
     items = [_item(line) for line in lines[1:]]
-    _require_count(count + rest, len(items))
+    _require_count(b"" if rest else count, len(items))  # a last line that is cut is none
     return items
 
 

@@ -48,11 +48,15 @@ OnProgress = Callable[[Progress], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How a run goes: for which period, from which POSIX second, how many suppliers at once."""
+    """How a run goes: for which period, from which POSIX second, how many suppliers at once.
+
+    A supplier has `supplier_seconds` for all that it answers in one round.
+    """
 
     period: Span
     at: int
     concurrency: int = CONCURRENCY
+    supplier_seconds: float = SUPPLIER_SECONDS
     on_progress: OnProgress = lambda _: None
 
 
@@ -176,8 +180,9 @@ class _Run:
 
     async def _read_supplier(self, origin: str, asks: Sequence[Ask]) -> None:
         """Read one supplier's answers; what goes wrong is its own trouble."""
+        seconds = self._plan.supplier_seconds
         try:
-            async with self._turn, asyncio.timeout(SUPPLIER_SECONDS):
+            async with self._turn, asyncio.timeout(seconds):
                 if origin == self._node.origin:
                     self._read_own(asks)
                 elif await self._open(origin):
@@ -186,14 +191,14 @@ class _Run:
                 else:
                     self._blame(origin, asks, self._closed[origin])
         except TimeoutError:
-            self._closed[origin] = f"{origin}: not done within {SUPPLIER_SECONDS:.0f} s"
+            self._closed[origin] = f"{origin}: not done within {seconds:g} s"
             self._blame(origin, asks, self._closed[origin])
         self._tell()
 
     async def _open(self, origin: str) -> bool:
         """Read a supplier's log, once in a run; say whether its statements may be asked for."""
         if origin in self._closed or origin in self.logs:
-            return origin in self.logs
+            return origin not in self._closed
         try:
             self.logs[origin] = await self._read_log(self._routes.address(origin))
         except BccaError as error:

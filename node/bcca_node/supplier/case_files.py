@@ -12,7 +12,7 @@ from typing import TypeVar
 from bcca_node.supplier.problems import Problems
 from bcca_protocol.errors import BccaError, UnitError, UnusableError
 from bcca_protocol.limits import MAX_NUMBER_CHARS, MAX_TEXT_CHARS
-from bcca_protocol.quantity import Unit, number, plain, unit_named
+from bcca_protocol.quantity import Unit, number, unit_named, written
 from bcca_protocol.wire import NUMBER, showable
 
 T = TypeVar("T")
@@ -165,7 +165,7 @@ def plain_number(text: str) -> str:
         return text
     if value and abs(value.adjusted()) > MAX_NUMBER_CHARS:
         raise UnusableError(f"{text} is out of all proportion")
-    return plain(value)
+    return written(value)
 
 
 def _is_header(header: list[str], file: str, columns: Sequence[str], problems: Problems) -> bool:

@@ -135,11 +135,16 @@ def _in_text(value: object, form: inspect.StrType) -> Iterator[str]:
         yield "is empty"
     elif form.max_length is not None and len(value) > form.max_length:
         yield f"{len(value)} characters, where {form.max_length} fit"
-    elif form.pattern is not None and not re.search(form.pattern, value):
-        wanted = EXAMPLES.get(form.pattern, f"a text of the pattern {form.pattern}")
+    elif (pattern := _pattern(form)) is not None and not re.search(pattern, value):
+        wanted = EXAMPLES.get(pattern, f"a text of the pattern {pattern}")
         yield f"{_shown(value)}, where {wanted} belongs"
     elif _HALF_CHARACTER.search(value) or wire.showable(value) != value:
         yield f"{_shown(value)} holds control characters, which are not shown"
+
+
+def _pattern(form: inspect.StrType) -> str | None:
+    """Return the pattern of a text; a `wire.Figure` is known by its length, and has a number's."""
+    return wire.NUMBER if form.max_length == MAX_NUMBER_CHARS else form.pattern
 
 
 def _shown(value: object) -> str:

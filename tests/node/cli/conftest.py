@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +16,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from bcca_node.app import create_server
 from bcca_node.cli import main
-from bcca_node.ledger.node import Node
+from bcca_node.demo.loopback import Loopback, listen, url_of
+from bcca_node.ledger.node import Node, init
 from bcca_node.ledger.publish import publish
 from bcca_node.ledger.witnessing import witness
 from bcca_node.network.client import Fetcher
 from bcca_node.network.guard import hosts_of
+from bcca_node.settings import Settings
 from bcca_protocol.inventory import Input
 from bcca_protocol.statement import PartialFootprint
 
@@ -137,7 +140,7 @@ class Desk:
 
     def backed_up(self, node: Node) -> Path:
         """Copy the data folder of a node as it is now."""
-        data = self.folder / f"copy-of-{node.settings.data.name}"
+        data = self.folder / f"copy-{len(list(self.folder.glob('copy-*')))}"
         shutil.copytree(node.settings.data, data, ignore=shutil.ignore_patterns("node.db*"))
         with (
             closing(sqlite3.connect(node.settings.data / "node.db")) as source,
@@ -157,13 +160,35 @@ def desk(
     return Desk(capsys, tmp_path_factory.mktemp("desk"), part, bought)
 
 
+@pytest.fixture(scope="session")
+def witnesses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Node]]:
+    """Five nodes that serve all tests: what they believe and have seen is each test's own."""
+    nodes = []
+    with Loopback() as loopback:
+        for number in range(5):
+            listener, data = listen(), tmp_path_factory.mktemp("witness")
+            name = f"w{number}.example"
+            settings = Settings(data=data, origin=name, name=name, url=url_of(listener))
+            init(settings, PASSPHRASE, scrypt_n=2**4)
+            nodes.append(Node.open(settings, PASSPHRASE))
+            loopback.serve(create_server(nodes[-1]), listener)
+        yield nodes
+    for node in nodes:
+        node.close()
+
+
 @pytest.fixture
-def chain(served: Callable[..., Node], policy_of: Callable[..., str]) -> Chain:
-    witnesses = [served(f"w{number}.example") for number in range(5)]
+def chain(
+    witnesses: list[Node], served: Callable[..., Node], policy_of: Callable[..., str]
+) -> Chain:
     supplier, pack = served("cathode.example/bcca"), served("pack.example/bcca")
     policy = policy_of([supplier, pack], witnesses, 4)
     for each in (*witnesses, supplier, pack):
         (each.settings.data / "policy.txt").write_text(policy, encoding="utf-8")
+    for each in witnesses:
+        with closing(sqlite3.connect(each.settings.data / "node.db")) as database:
+            database.execute("delete from witnessed")
+            database.commit()
     return Chain(pack, supplier, witnesses, policy)
 
 

@@ -57,25 +57,19 @@ def test_pending_statements_and_drafts_are_told(desk: Any, well: Any) -> None:
     assert "pending statements, of urn:bcca:case:t:C2" in pending.out
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "said"),
-    [
+def test_what_is_wrong_with_a_policy_is_told(desk: Any, well: Any, chain: Any) -> None:
+    for old, new, said in (
         ("log cathode.", "# log cathode.", "own log is not in it"),
         ("group g 4", "group g 2", "liars are survived"),
         ("quorum g", "quorum h", "policy.txt"),
         ("/log\n", "\n", "ends in /log"),
-    ],
-)
-def test_what_is_wrong_with_a_policy_is_told(
-    desk: Any, well: Any, old: str, new: str, said: str
-) -> None:
-    policy = well.settings.data / "policy.txt"
-    text = policy.read_text(encoding="utf-8")
-    policy.write_text(text.replace(old, new), encoding="utf-8")
-    ran = desk.bcca("doctor", data=well)
+    ):
+        policy = chain.policy.replace(old, new)
+        (well.settings.data / "policy.txt").write_text(policy, encoding="utf-8")
+        ran = desk.bcca("doctor", data=well)
 
-    assert ran.status == 1
-    assert said in ran.out
+        assert ran.status == 1
+        assert said in ran.out
 
 
 def test_a_policy_that_names_this_log_with_another_key_is_told(desk: Any, chain: Any) -> None:
@@ -160,9 +154,8 @@ def test_keys_that_others_may_read_and_another_passphrase_are_told(
     assert "this passphrase does not open it" in ran.out
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
+def test_a_database_that_was_changed_is_told(desk: Any, well: Any) -> None:
+    for change, said in (
         ("update entry set line = line || 'x' where [index] = 6", "entry 6"),
         ("update tile set hashes = zeroblob(32 * 7) where level = 0", "tile/0/000.p/7"),
         ("update checkpoint set root = zeroblob(32) where size = 7", "the head of 7 entries"),
@@ -172,16 +165,15 @@ def test_keys_that_others_may_read_and_another_passphrase_are_told(
         ("delete from entry", "the log is empty"),
         ("update entry set line = 'x' where [index] = 0", "the keys of keys.json"),
         ("update schema_version set version = 99", "have version 99"),
-    ],
-)
-def test_a_database_that_was_changed_is_told(desk: Any, well: Any, change: str, said: str) -> None:
-    with closing(sqlite3.connect(well.settings.data / "node.db")) as database:
-        database.execute(change)
-        database.commit()
-    ran = desk.bcca("doctor", data=well)
+    ):
+        copy = desk.backed_up(well)
+        with closing(sqlite3.connect(copy / "node.db")) as database:
+            database.execute(change)
+            database.commit()
+        ran = desk.bcca("doctor", data=copy)
 
-    assert ran.status == 1
-    assert said in ran.out
+        assert ran.status == 1
+        assert said in ran.out
 
 
 def test_a_database_that_is_lost_is_told_and_not_made_anew(

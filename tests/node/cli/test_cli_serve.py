@@ -15,20 +15,24 @@ from bcca_node.ledger.node import Node
 
 
 @pytest.fixture
-def running(desk: Any, new_node: Callable[..., Node]) -> Iterator[subprocess.Popen[str]]:
-    node = new_node(url="http://cathode.example", port=0)
-    started = desk.process("serve", "--data", node.settings.data)
-    yield started
-    started.kill()
-    started.communicate()
+def serving(desk: Any, new_node: Callable[..., Node]) -> Iterator[Callable[..., Any]]:
+    """Start `bcca serve`; return the process, what it said first, and its base URL."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> tuple[subprocess.Popen[str], str, str]:
+        node = new_node(url="http://cathode.example", port=0)
+        started.append(desk.process("serve", *arguments, "--data", node.settings.data))
+        said = started[0].stderr.readline() if started[0].stderr else ""
+        return started[0], said, said.split(" listens on ")[1].split(",")[0]
+
+    yield start
+    for each in started:
+        each.kill()
+        each.communicate()
 
 
-def test_it_says_where_it_listens_answers_and_stops_cleanly(
-    running: subprocess.Popen[str],
-) -> None:
-    assert running.stderr is not None
-    said = running.stderr.readline()
-    url = said.split(" listens on ")[1].split(",")[0]
+def test_it_says_where_it_listens_answers_and_stops_cleanly(serving: Callable[..., Any]) -> None:
+    running, said, url = serving()
     descriptor = httpx.get(f"{url}/.well-known/bcca.json", trust_env=False).json()
     health = httpx.get(f"{url}/healthz", trust_env=False).status_code
     running.send_signal(signal.SIGTERM)
@@ -42,27 +46,17 @@ def test_it_says_where_it_listens_answers_and_stops_cleanly(
     assert (running.returncode, out, err) == (0, "", "")
 
 
-def test_ctrl_c_is_quiet(running: subprocess.Popen[str]) -> None:
-    assert running.stderr is not None
-    running.stderr.readline()
+def test_without_keys_it_witnesses_nobody_and_ctrl_c_is_quiet(
+    serving: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BCCA_PASSPHRASE")
+    running, _, url = serving("--without-keys")
+    descriptor = httpx.get(f"{url}/.well-known/bcca.json", trust_env=False).json()
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=30)
 
-    assert (running.returncode, out, err) == (130, "", "")
-
-
-def test_without_keys_it_serves_and_witnesses_nobody(
-    desk: Any, new_node: Callable[..., Node], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("BCCA_PASSPHRASE")
-    monkeypatch.setenv("BCCA_PORT", "0")
-    started = desk.process("serve", "--data", new_node().settings.data, "--without-keys")
-    url = started.stderr.readline().split(" listens on ")[1].split(",")[0]
-    descriptor = httpx.get(f"{url}/.well-known/bcca.json", trust_env=False).json()
-    started.terminate()
-    started.communicate(timeout=30)
-
     assert "witness" not in descriptor
+    assert (running.returncode, out, err) == (130, "", "")
 
 
 def test_a_port_that_is_taken_is_one_sentence(

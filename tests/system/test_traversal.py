@@ -1,0 +1,115 @@
+"""How far a run goes up: loops, endless chains, suppliers that answer twice differently."""
+
+import time
+from typing import Any
+
+import pytest
+
+from bcca_node.packmaker import collect
+from bcca_protocol.errors import UnproductiveError
+from bcca_protocol.inventory import Interval
+
+HEAD, LIAR, HONEST, FOIL, CELL = "pack", "cathode", "cell", "foil", "urn:bcca:t:cell"
+
+
+def loop(market: Any, there: str, back: str) -> tuple[str, str]:
+    """Publish two products of two companies that need each other; return them."""
+    scrap, foil = market.new_urn(LIAR), market.new_urn(FOIL)
+    market.publish(LIAR, market.part(LIAR, scrap, "7", [market.bought(FOIL, foil, there)]))
+    market.publish(FOIL, market.part(FOIL, foil, "4", [market.bought(LIAR, scrap, back)]))
+    return scrap, foil
+
+
+def test_a_loop_across_companies_is_solved_exactly(market: Any) -> None:
+    scrap, _ = loop(market, "0.5", "0.5")
+
+    outcome = market.run(market.pack(market.bought(LIAR, scrap, "1")))
+
+    # scrap = 7 + foil / 2, foil = 4 + scrap / 2
+    assert outcome.total == outcome.report.total == 27 + 12
+    assert outcome.gaps == []
+
+
+@pytest.mark.parametrize(("there", "back"), [("2", "0.5"), ("2", "3"), ("1", "1")])
+def test_an_unproductive_loop_across_companies_is_refused_by_the_names_of_its_products(
+    market: Any, there: str, back: str
+) -> None:
+    products = loop(market, there, back)
+    pack = market.pack(market.bought(LIAR, products[0], "1"))
+    began = time.monotonic()
+
+    with pytest.raises(UnproductiveError) as refused:
+        market.run(pack)
+
+    assert time.monotonic() - began < 5
+    for product, name in zip(products, (LIAR, FOIL), strict=True):
+        assert f"{product} of {market.origin(name)}" in str(refused.value)
+
+
+def test_a_loop_back_to_the_pack_maker_itself_is_solved_exactly(market: Any) -> None:
+    pack, scrap = market.new_urn(HEAD), market.new_urn(LIAR)
+    lines = [market.bought(LIAR, scrap, "0.5")]
+    market.publish(LIAR, market.part(LIAR, scrap, "7", [market.bought(HEAD, pack, "0.5")]))
+    market.publish(HEAD, market.part(HEAD, pack, "1", lines))
+
+    outcome = market.run(pack)
+
+    assert outcome.total * 3 == 18  # pack = 1 + scrap / 2, scrap = 7 + pack / 2
+    assert outcome.gaps == []
+
+
+def chain(market: Any, length: int) -> str:
+    """Let the liar enter products, each made of the next; return the first."""
+    products = [market.new_urn(LIAR) for _ in range(length)]
+    lines = [[market.bought(LIAR, each, "1")] for each in products[1:]]
+    market.publish(
+        LIAR,
+        *(
+            market.part(LIAR, product, "1", inputs)
+            for product, inputs in zip(products, [*lines, []], strict=True)
+        ),
+    )
+    return str(products[0])
+
+
+def test_a_chain_longer_than_any_is_cut_where_it_is_too_long(
+    market: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collect, "MAX_ROUNDS", 20)
+    first = chain(market, 30)
+
+    outcome = market.run(market.pack(market.bought(LIAR, first, "1")))
+
+    [reason] = outcome.gaps
+    assert "20" in reason
+    assert outcome.total == outcome.report.total == 27 + 19
+    assert outcome.stated.incomplete
+
+
+def test_a_supplier_that_answers_twice_differently_changes_no_choice_once_made(
+    market: Any, lies: Any
+) -> None:
+    """The second answer has a statement that would have been the better choice before."""
+    product = market.new_urn(LIAR)
+    last = market.part(LIAR, product, "7").period
+    year = int(last.start[:4]) - 1
+    earlier = Interval(start=f"{year}-01-01T00:00:00Z", end=last.start)
+    [old, new] = market.publish(
+        LIAR,
+        market.part(LIAR, product, "7", period=earlier),
+        market.part(LIAR, product, "5", period=last),
+    )
+    items = {item.commitment: item for item in market.items(product)}
+    pinned = market.bought(LIAR, product, "1", statement=old.commitment)
+    module = market.sold("4", by=HONEST, inputs=[pinned])
+    pack = market.pack(market.bought(LIAR, product, "1"), market.bought(HONEST, module, "1"))
+    first, second = (
+        lies.answers(market.lines(*each)) for each in ([items[old.commitment]], items.values())
+    )
+    market.lies("/statements", lies.in_turn(first, second))
+
+    outcome = market.run(pack)
+
+    assert new.commitment in items
+    assert outcome.total == outcome.report.total == 27 + 4 + 7 + 7
+    assert outcome.gaps == []
