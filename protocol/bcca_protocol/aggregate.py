@@ -8,6 +8,8 @@ unit(p) = own(p) + (sum over inputs of amount / yield [x share] x unit(input) / 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import repeat
+from operator import add, mul
 
 from bcca_protocol import loops
 from bcca_protocol.columns import Table, Vector, Way
@@ -84,19 +86,18 @@ def _vector(
     own = table.own(part, introduced=graph.sources[index].introduced)
     if not graph.terms[index]:
         return own
-    bought = [ZERO] * len(own)
+    # Whole rows at a time: of 100,000 products a loop of our own would take the longest.
+    bought: Vector = [ZERO] * len(own)
     for _, supplier, amount, share, stages in graph.terms[index]:
         value = values.get((supplier, stages))
         if value is None:
             value = values[supplier, stages] = table.restaged(values[supplier, "keep"], stages)
-        if share == ONE:
-            bought = [kg + amount * v for kg, v in zip(bought, value, strict=True)]
-        else:
-            bought = [kg + amount * v * share for kg, v in zip(bought, value, strict=True)]
+        row = map(mul, repeat(amount), value)
+        bought = list(map(add, bought, row if share == ONE else map(mul, row, repeat(share))))
     declared, output = part.declared, part.output
-    if declared == output == ONE:
-        return [kg + more for kg, more in zip(own, bought, strict=True)]
-    return [kg + more * declared / output for kg, more in zip(own, bought, strict=True)]
+    if declared != ONE or output != ONE:
+        bought = [kg * declared / output for kg in bought]
+    return list(map(add, own, bought))
 
 
 def _per_unit(vector: Vector, declared: Decimal) -> Vector:

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import zip_longest
 from typing import NamedTuple
 
 import msgspec
+from msgspec import to_builtins
 
 from bcca_protocol import bundle, footprint, manifest, merkle, period
 from bcca_protocol.aggregate import Totals, aggregate
@@ -206,15 +208,14 @@ def _recompute(rolled: RollUp, evidence: Evidence) -> tuple[Totals, Demand]:
     totals = aggregate(graph, [root])
     needed = demand(totals, root, number(stated.declared_unit.amount))
     recomputed = _in_the_makers_eyes(manifest.state(totals, needed, _frame(stated)), stated)
-    for name in FootprintRollUp.__struct_fields__:
-        if name in _UNCOMPUTED:
-            continue
-        here, there = getattr(stated, name), getattr(recomputed, name)
-        if here != there:
-            raise StatementError(
-                f"roll-up {rolled.commitment}: {name} is stated as {_shown(here)}, recomputed as "
-                f"{_shown(there)}"
-            )
+    uncomputed = {name: getattr(stated, name) for name in _UNCOMPUTED}
+    recomputed = msgspec.structs.replace(recomputed, **uncomputed)
+    if stated != recomputed:
+        field, here, there = _first_difference("", to_builtins(stated), to_builtins(recomputed))
+        raise StatementError(
+            f"roll-up {rolled.commitment}: {field} is stated as {_shown(here)}, recomputed as "
+            f"{_shown(there)}"
+        )
     return totals, needed
 
 
@@ -271,8 +272,24 @@ def _statements_read(evidence: Evidence) -> str:
     )
 
 
+def _first_difference(field: str, here: object, there: object) -> tuple[str, object, object]:
+    """Return the first field in which two values differ, and what each has there."""
+    pairs: list[tuple[str, object, object]] = []
+    match here, there:
+        case dict(), dict():
+            names = [*here, *(name for name in there if name not in here)]
+            pairs = [(f"{field}.{name}", here.get(name), there.get(name)) for name in names]
+        case tuple(), tuple():
+            numbered = enumerate(zip_longest(here, there))
+            pairs = [(f"{field}.{i}", one, other) for i, (one, other) in numbered]
+    for name, one, other in pairs:
+        if one != other:
+            return _first_difference(name, one, other)
+    return field.removeprefix("."), here, there
+
+
 def _shown(value: object) -> str:
-    text = repr(msgspec.to_builtins(value))
+    text = "nothing" if value is None else str(value)
     return text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "…"
 
 

@@ -1,6 +1,6 @@
 """Footprints and tallies of many parts as rows of one table (SPEC 9.3)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
@@ -36,39 +36,36 @@ class Column(NamedTuple):
 class Table:
     """The columns that are not zero everywhere, in the order in which footprints are written."""
 
-    def __init__(self, parts: Iterable[Part], stages: Iterable[str]) -> None:
+    def __init__(self, parts: Iterable[Part], stages: Collection[str]) -> None:
         """Take the columns of `parts`, and those into which named `stages` move them."""
-        used = {Column("tally", "", INTRODUCED)}
-        located = False
-        for part in parts:
-            located = located or part.own_by_location is not None
-            cells = part.own.keys() | (part.own_by_location or {}).keys()
-            used.update(Column("market", cell.stage, cell.component) for cell in cells)
-            pairs = zip(Tally._fields, part.tally, strict=True)
-            used.update(Column("tally", "", name) for name, kg in pairs if kg)
-        if located:
-            used |= {c._replace(way="location") for c in used if c.way == "market"}
-        used |= {column.seen_as(stage) for stage in set(stages) for column in used}
+        cells, tallies, self.has_location = _used(parts)
+        ways: tuple[Way, ...] = ("market", "location") if self.has_location else ("market",)
+        used = {Column("tally", "", name) for name in (*tallies, INTRODUCED)}
+        used |= {Column(way, cell.stage, cell.component) for way in ways for cell in cells}
+        used |= {column.seen_as(stage) for stage in stages for column in used}
         self.columns = tuple(sorted(used, key=_written_order))
-        self.has_location = located
-        self._place = {column: i for i, column in enumerate(self.columns)}
+        place = {column: i for i, column in enumerate(self.columns)}
         self._targets = {
-            stage: [self._place[column.seen_as(stage)] for column in self.columns]
-            for stage in set(stages)
+            stage: [place[column.seen_as(stage)] for column in self.columns] for stage in stages
         }
+        self._cells = {
+            way: {Cell(c.stage, c.name): i for c, i in place.items() if c.way == way}  # type: ignore[arg-type]  # columns of a footprint have the names of its cells
+            for way in ways
+        }
+        self._tallies = {c.name: i for c, i in place.items() if c.way == "tally"}
 
     def own(self, part: Part, *, introduced: bool) -> Vector:
         """Return what `part` itself adds, per declared unit."""
         vector = [ZERO] * len(self.columns)
-        self._write(vector, "market", part.own)
-        if self.has_location:
-            by_location = part.own_by_location
-            self._write(vector, "location", part.own if by_location is None else by_location)
+        for way, place in self._cells.items():
+            location = part.own_by_location if way == "location" else None
+            for cell, kg in (part.own if location is None else location).items():
+                vector[place[cell]] = kg
         for name, kg in zip(Tally._fields, part.tally, strict=True):
             if kg:
-                vector[self._place[Column("tally", "", name)]] = kg
+                vector[self._tallies[name]] = kg
         if introduced:
-            vector[self._place[Column("tally", "", INTRODUCED)]] = part.tally.absolute
+            vector[self._tallies[INTRODUCED]] = part.tally.absolute
         return vector
 
     def restaged(self, vector: Vector, stages: str) -> Vector:
@@ -93,9 +90,19 @@ class Table:
         given = {column.name: kg for column, kg in pairs if column.way == "tally"}
         return {name: given.get(name, ZERO) for name in TALLIES}
 
-    def _write(self, vector: Vector, way: Way, footprint: Footprint) -> None:
-        for cell, kg in footprint.items():
-            vector[self._place[Column(way, cell.stage, cell.component)]] = kg
+
+def _used(parts: Iterable[Part]) -> tuple[set[Cell], set[str], bool]:
+    """Return the cells and tallies that any part has, and whether any has a location result."""
+    cells: set[Cell] = set()
+    tallies: set[str] = set()
+    located = False
+    for part in parts:
+        cells.update(part.own)
+        tallies.update(name for name, kg in zip(Tally._fields, part.tally, strict=True) if kg)
+        if part.own_by_location is not None:
+            located = True
+            cells.update(part.own_by_location)
+    return cells, tallies, located
 
 
 def _written_order(column: Column) -> tuple[int, int, int]:

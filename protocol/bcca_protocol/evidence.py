@@ -6,7 +6,6 @@ the mine: these are trusted by introduction, under the same quorum, and counted 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from bcca_protocol import policy, verify
 from bcca_protocol.bundle import Contents, LogLine, StatementLine
@@ -14,7 +13,7 @@ from bcca_protocol.errors import AuthorshipError, ConflictError, MalformedError
 from bcca_protocol.keys import VerifierKey
 from bcca_protocol.partial import Part
 from bcca_protocol.policy import Policy
-from bcca_protocol.verify import Fact, Signed, Verified, VerifiedLog
+from bcca_protocol.verify import Fact, Signed, VerifiedLog
 from bcca_protocol.wire import unb64
 
 
@@ -28,56 +27,22 @@ class Evidence:
 
     def parts(self) -> dict[str, Signed[Part]]:
         """Return the partial footprints by commitment."""
-        return {name: each for name, each in self.facts.items() if verify.is_part(each)}
+        return {name: each for name, each in self.facts.items() if verify.is_signed_part(each)}
 
 
 def read_evidence(found: Contents, trusted: Policy, *, at: int | None = None) -> Evidence:
     """Return every log and statement of a bundle, verified under `trusted` (SPEC 11.2, 11.3).
 
     Raises AuthorshipError for a log that neither the policy nor a verified statement names,
-    ConflictError where statements name it with keys that are not its own, and what `verify` raises.
+    ConflictError for one that they name with another key only, and what `verify` raises.
     """
     reader = _Reader(found, trusted, at)
-    named = {origin: Naming((line.key.encode(),), "") for origin, line in trusted.logs.items()}
-    while True:
-        reachable = {o: naming for o, naming in named.items() if o in reader.waiting}
-        if not reachable:
-            break
-        named = namings([fact for o, how in reachable.items() for fact in reader.read(o, how)])
-    if reader.waiting:
-        raise AuthorshipError(
-            f"log {min(reader.waiting)}: neither in the policy nor named by a verified statement"
-        )
-    if reader.statements:
-        raise AuthorshipError(f"a statement of {min(reader.statements)}, whose log is not here")
+    reachable = reader.known()
+    while reachable:
+        facts = [fact for o, who in reachable.items() for fact in reader.read(o, who)]
+        reachable = reader.named(facts)
+    reader.require_all_read()
     return Evidence(logs=reader.logs, facts=reader.facts, introduced=reader.introduced)
-
-
-class Naming(NamedTuple):
-    """The keys by which one tier names a log, and who did so first (nobody: the policy)."""
-
-    keys: tuple[str, ...]
-    introducer: str
-
-    def require_one_log(self, log: VerifiedLog) -> None:
-        """Raise ConflictError unless every key is that log's: one may follow another, no more."""
-        for key in self.keys:
-            if key not in log.log_keys:
-                raise ConflictError(
-                    f"log {log.origin}: its customers name it with {key} and "
-                    f"{log.head.key.encode()}, which are not both its own"
-                )
-
-
-def namings(facts: Iterable[Verified[Fact]]) -> dict[str, Naming]:
-    """Return how the statements of one tier name the logs of their suppliers."""
-    named: dict[str, Naming] = {}
-    for part in (each.fact for each in facts if isinstance(each.fact, Part)):
-        for bought in part.bought:
-            before = named.get(bought.origin, Naming((), part.issuer))
-            if bought.key not in before.keys:
-                named[bought.origin] = before._replace(keys=(*before.keys, bought.key))
-    return named
 
 
 class _Reader:
@@ -89,6 +54,7 @@ class _Reader:
         self.logs: dict[str, VerifiedLog] = {}
         self.facts: dict[str, Signed[Fact]] = {}
         self.introduced: dict[str, str] = {}
+        self._misnamed: dict[str, str] = {}
         self._trusted = trusted
         self._at = at
         for line in found.logs:
@@ -97,23 +63,58 @@ class _Reader:
         for each in found.statements:
             self.statements.setdefault(each.origin, []).append(each)
 
-    def read(self, origin: str, naming: Naming) -> list[Signed[Fact]]:
+    def known(self) -> dict[str, str]:
+        """Return the logs here that the policy names, introduced by nobody."""
+        here = [origin for origin in self._trusted.logs if origin in self.waiting]
+        for origin in here:
+            key = self._trusted.logs[origin].key.encode()
+            if key != self.waiting[origin].key:
+                raise ConflictError(self._other_key(origin, key, "the policy"))
+        return dict.fromkeys(here, "")
+
+    def named(self, facts: Iterable[Signed[Fact]]) -> dict[str, str]:
+        """Return whose statement names which waiting log, with the key it has here.
+
+        Another key feeds nothing and voids nothing: else one liar could void everybody's bundles.
+        """
+        found: dict[str, str] = {}
+        for part in (each.fact for each in facts if isinstance(each.fact, Part)):
+            for bought in part.bought:
+                line = self.waiting.get(bought.origin)
+                if line is not None and line.key == bought.key:
+                    found.setdefault(bought.origin, part.issuer)
+                elif line is not None:
+                    why = self._other_key(bought.origin, bought.key, part.issuer)
+                    self._misnamed.setdefault(bought.origin, why)
+        return found
+
+    def require_all_read(self) -> None:
+        """Raise AuthorshipError or ConflictError for a log or a statement that is left over."""
+        if self.waiting:
+            origin = min(self.waiting)
+            if origin in self._misnamed:
+                raise ConflictError(self._misnamed[origin])
+            raise AuthorshipError(
+                f"log {origin}: neither in the policy nor named by a verified statement"
+            )
+        if self.statements:
+            raise AuthorshipError(f"a statement of {min(self.statements)}, whose log is not here")
+
+    def read(self, origin: str, introducer: str) -> list[Signed[Fact]]:
         """Verify one log and its statements; return their facts."""
         line = self.waiting.pop(origin)
-        if line.key not in naming.keys:
-            who = naming.introducer or "the policy"
-            raise ConflictError(
-                f"log {origin}: {who} names it with key {naming.keys[0]}, the bundle has {line.key}"
-            )
-        if naming.introducer:
-            self.introduced[origin] = naming.introducer
+        if introducer:
+            self.introduced[origin] = introducer
         key = VerifierKey.parse(line.key)
         head = policy.verify_checkpoint("\n".join(line.checkpoint), key, self._trusted, at=self._at)
         entries = [entry.encode() for entry in line.entries]
-        log = verify.verify_log(head, entries, introduced=bool(naming.introducer))
-        naming.require_one_log(log)
+        log = verify.verify_log(head, entries, introduced=bool(introducer))
         self.logs[origin] = log
         return [self._statement(each, log) for each in self.statements.pop(origin, [])]
+
+    def _other_key(self, origin: str, key: str, who: str) -> str:
+        here = self.waiting[origin].key
+        return f"log {origin}: {who} names it with key {key}, the bundle has {here}"
 
     def _statement(self, line: StatementLine, log: VerifiedLog) -> Signed[Fact]:
         signed = verify.verify_signed(unb64(line.envelope, "bundle: envelope"), log)

@@ -78,18 +78,11 @@ Footprint = Mapping[Cell, Decimal]  # kg CO2e; a cell that is absent is zero
 CELLS = {stage: tuple(Cell(stage, component) for component in COMPONENTS) for stage in STAGES}
 
 
-class Figures(NamedTuple):
-    """The values that `Components` write, and their places in `COMPONENTS`."""
-
-    places: tuple[int, ...]
-    values: tuple[Decimal, ...]
-
-
-def parse(components: Components) -> Figures:
-    """Return what is written; raises MalformedError, LimitError."""
+def parse(components: Components) -> tuple[tuple[int, Decimal], ...]:
+    """Return what is written, by place in `COMPONENTS`; raises MalformedError, LimitError."""
     texts = msgspec.structs.astuple(components)
-    places = tuple([place for place, text in enumerate(texts) if text is not None])
-    return Figures(places, tuple(numbers([texts[place] for place in places])))
+    places = [place for place, text in enumerate(texts) if text is not None]
+    return tuple(zip(places, numbers([texts[place] for place in places]), strict=True))
 
 
 # Thousands of statements use the factors of one data set.
@@ -98,12 +91,12 @@ figures = lru_cache(MAX_KEPT_FACTORS)(parse)
 
 def values_of(components: Components) -> list[tuple[Component, Decimal]]:
     """Return the written values by component, in the order of `COMPONENTS`."""
-    return [(COMPONENTS[place], value) for place, value in zip(*figures(components), strict=True)]
+    return [(COMPONENTS[place], value) for place, value in figures(components)]
 
 
 def cells(stage: Stage, components: Components) -> list[tuple[Cell, Decimal]]:
     """Return the written values of one stage by cell, in the order of `COMPONENTS`."""
-    return [(CELLS[stage][place], value) for place, value in zip(*figures(components), strict=True)]
+    return [(CELLS[stage][place], value) for place, value in figures(components)]
 
 
 def decode(stages: Stages) -> dict[Cell, Decimal]:
@@ -112,7 +105,7 @@ def decode(stages: Stages) -> dict[Cell, Decimal]:
     for stage, components in zip(STAGES, msgspec.structs.astuple(stages), strict=True):
         if components is not None:
             here = CELLS[stage]
-            for place, value in zip(*parse(components), strict=True):
+            for place, value in parse(components):
                 if value and place in _ONE_SIDED:
                     _check_side(here[place], value)
                 footprint[here[place]] = value

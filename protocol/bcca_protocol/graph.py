@@ -96,19 +96,19 @@ def chooser(verified: Iterable[Verified[Part]], period: Span) -> Chooser:
     offers: dict[tuple[str, str], list[Verified[Part]]] = {}
     for each in verified:
         offers.setdefault((each.fact.issuer, each.fact.product), []).append(each)
-    made: dict[tuple[str, str, str, str | None, str | None, Span], Choice] = {}
+    made: dict[tuple[str, str, str, str | None, str | None, Span | None], Choice] = {}
 
     def choose(consumer: Part, bought: Bought) -> Choice:
         span = bought.acquired or period
         asked = (bought.origin, bought.product, bought.key, bought.site, bought.pinned, span)
         if asked not in made:
-            made[asked] = _choose(bought, offers.get(asked[:2], ()), span)
+            made[asked] = _choose(bought, offers.get(asked[:2], ()), span, period)
         return _fitting(bought, made[asked])
 
     return choose
 
 
-def _choose(bought: Bought, offers: Sequence[Verified[Part]], span: Span) -> Choice:
+def _choose(bought: Bought, offers: Sequence[Verified[Part]], span: Span, period: Span) -> Choice:
     what = f"{bought.product} of {bought.origin}"
     if offers and bought.key not in offers[0].log_keys:
         return Missing(f"{what}: named with log key {bought.key}, which is not that log's")
@@ -117,9 +117,11 @@ def _choose(bought: Bought, offers: Sequence[Verified[Part]], span: Span) -> Cho
         fits = [each for each in fits if each.fact.commitment == bought.pinned]
         what = f"{what} with commitment {bought.pinned}"
     current = [each for each in fits if each.is_current]
-    valid = [each for each in current if each.fact.validity.end > span.start]
+    # A roll-up is valid no longer than its inputs, so they outlast the start of its period too.
+    since = max(span.start, period.start)
+    valid = [each for each in current if each.fact.validity.end > since]
     begun = [each for each in valid if each.fact.period.start < span.end]
-    overlapping = [each for each in begun if each.fact.period.overlap_with(span)]
+    overlapping = [each for each in begun if each.fact.period.overlaps(span)]
     if overlapping:
         return _only(overlapping, lambda part: part.period.overlap_with(span))
     if begun:
@@ -127,7 +129,7 @@ def _choose(bought: Bought, offers: Sequence[Verified[Part]], span: Span) -> Cho
     reasons = (
         (fits, f"no statement for {what}"),
         (current, f"no current statement for {what}: revoked, corrected, or in a broken log"),
-        (valid, f"every statement for {what} expired before {span.start}"),
+        (valid, f"every statement for {what} expired before {since}"),
         (begun, f"every statement for {what} is about a time after {span.end}"),
     )
     return Missing(next(reason for left, reason in reasons if not left))
@@ -135,6 +137,8 @@ def _choose(bought: Bought, offers: Sequence[Verified[Part]], span: Span) -> Cho
 
 def _only(offers: Sequence[Verified[Part]], measure: Callable[[Part], int | str]) -> Choice:
     """Return the one that measures most; of two equal ones neither, showing both."""
+    if len(offers) == 1:
+        return offers[0]
     ranked = sorted(offers, key=lambda each: each.fact.commitment)
     ranked.sort(key=lambda each: measure(each.fact), reverse=True)
     first, *others = ranked

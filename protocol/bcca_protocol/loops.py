@@ -20,8 +20,9 @@ K = TypeVar("K")
 
 def is_loop(graph: Graph, component: Sequence[int]) -> bool:
     """Say whether the parts of a component need each other, or one needs itself."""
-    inside = set(component)
-    return any(t.supplier in inside for part in component for t in graph.terms[part])
+    if len(component) > 1:
+        return True
+    return any(term.supplier == component[0] for term in graph.terms[component[0]])
 
 
 def solve_values(

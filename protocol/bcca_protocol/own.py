@@ -1,21 +1,17 @@
 """The own lines of a partial footprint added up (SPEC 7.1)."""
 
 import decimal
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
-from operator import add, mul
 from typing import NamedTuple
 
 import msgspec
 
 from bcca_protocol import activity, footprint, particulars
-from bcca_protocol.errors import StatementError
 from bcca_protocol.footprint import (
     CELLS,
     COMPONENTS,
     EXCLUDING_UPTAKE,
-    Cell,
-    Figures,
     Footprint,
     Stage,
 )
@@ -41,11 +37,11 @@ class Tally(NamedTuple):
     primary: Decimal = ZERO
     primary_amount: Decimal = ZERO
     primary_factor: Decimal = ZERO
-    excluded: Decimal = ZERO
     covered: Decimal = ZERO
     technological: Decimal = ZERO
     geographical: Decimal = ZERO
     temporal: Decimal = ZERO
+    excluded: Decimal = ZERO
 
 
 class Scale(NamedTuple):
@@ -126,43 +122,21 @@ def add_up_by_location(statement: PartialFootprint, scale: Scale) -> Footprint:
 def _add_up(
     lines: Sequence[Activity], factors: Sequence[Factor], share: Decimal
 ) -> tuple[Footprint, list[Decimal]]:
-    """Return the lines' sum, and what each counts: convert, x factor, x share (SPEC 3.4).
-
-    Column by column: each cell still sums its lines in their written order.
-    """
-    amounts = activity.amounts_in(lines, [factor.unit for factor in factors])
-    sums: dict[Cell, Decimal] = {}
-    counted = [ZERO] * len(lines)
-    for stage, members in _by_stage(lines):
-        some = [amounts[i] for i in members]
-        joint = [i for i, member in enumerate(members) if lines[member].joint]
-        places, columns = _aligned([footprint.figures(factors[i].values) for i in members])
-        whole = [ZERO] * len(some)
-        for place, column in zip(places, columns, strict=True):
-            kg = list(map(mul, some, column))
-            for i in joint:
-                kg[i] *= share
-            sums[CELLS[stage][place]] = sum(kg, ZERO)
+    """Return the lines' sum, and what each counts: convert, x factor, x share (SPEC 3.4)."""
+    rows: dict[Stage, dict[int, Decimal]] = {}
+    counted: list[Decimal] = []
+    amounts = activity.amounts_in(lines, factors)
+    for line, factor, amount in zip(lines, factors, amounts, strict=True):
+        row, whole = rows.setdefault(line.stage, {}), ZERO
+        for place, value in footprint.figures(factor.values):
+            kg = amount * value
+            if line.joint:
+                kg *= share
+            row[place] = row[place] + kg if place in row else kg
             if place in _COUNTED:
-                whole = list(map(add, whole, kg))
-        for i, kg_of_line in zip(members, whole, strict=True):
-            counted[i] = kg_of_line
-    return sums, counted
-
-
-def _by_stage(lines: Sequence[Activity]) -> Iterable[tuple[Stage, Sequence[int]]]:
-    stages = [line.stage for line in lines]
-    for stage in dict.fromkeys(stages):
-        yield stage, [i for i, other in enumerate(stages) if other == stage]
-
-
-def _aligned(rows: Sequence[Figures]) -> tuple[Sequence[int], Iterable[tuple[Decimal, ...]]]:
-    """Return the places that any row has, and the values of all rows there, zero where none is."""
-    if len({row.places for row in rows}) == 1:
-        return rows[0].places, zip(*[row.values for row in rows], strict=True)
-    places = sorted({place for row in rows for place in row.places})
-    given = [dict(zip(*row, strict=True)) for row in rows]
-    return places, [tuple(row.get(place, ZERO) for row in given) for place in places]
+                whole += kg
+        counted.append(whole)
+    return {CELLS[s][place]: kg for s, row in rows.items() for place, kg in row.items()}, counted
 
 
 def _tally(
@@ -184,9 +158,10 @@ def _tally(
             technological += kg * scores[0]
             geographical += kg * scores[1]
             temporal += kg * scores[2]
+    absolute = sum(contributions, ZERO)
     weighted = (covered, technological, geographical, temporal)
-    tally = Tally(sum(contributions, ZERO), primary, amounts, factors, ZERO, *weighted)
-    return Tally._make(scale.apply(tally))._replace(excluded=excluded)
+    scaled = scale.apply((absolute, primary, amounts, factors, *weighted))
+    return Tally._make((*scaled, excluded))
 
 
 def _share(allocation: Allocation | None, output: Decimal) -> Decimal:

@@ -17,6 +17,10 @@ class Span(NamedTuple):
     start: str
     end: str
 
+    def overlaps(self, other: "Span") -> bool:
+        """Say whether both spans share any time."""
+        return self.start < other.end and other.start < self.end
+
     def overlap_with(self, other: "Span") -> int:
         """Return the seconds both spans share."""
         start, end = max(self.start, other.start), min(self.end, other.end)

@@ -90,9 +90,14 @@ class Signed(Verified[F_co]):
     __slots__ = ()
 
 
-def is_part(signed: Signed[Fact]) -> TypeGuard[Signed[Part]]:
-    """Say whether `signed` is a partial footprint."""
-    return isinstance(signed.fact, Part)
+def is_part(found: Verified[Fact]) -> TypeGuard[Verified[Part]]:
+    """Say whether a fact is a partial footprint."""
+    return isinstance(found.fact, Part)
+
+
+def is_signed_part(found: Signed[Fact]) -> TypeGuard[Signed[Part]]:
+    """Say whether a signed fact is a partial footprint."""
+    return isinstance(found.fact, Part)
 
 
 def verify_log(
@@ -187,10 +192,7 @@ class _Check:
             raise AuthorshipError(
                 f"the log holds no entry for {self._name} among its {history.size} entries"
             )
-        self._entry = StatementEntry(
-            commitment=commitment, key=record.key, signature_hash=record.signature_hash
-        )
-        self._index = record.index
+        self._record = record
         # 4. The entry names this signature, and a statement key that was valid at its index.
         self._step = "4 (key)"
         self._key = history.key_at(record.key, record.index, Role.STATEMENT)
@@ -221,10 +223,16 @@ class _Check:
             raise ProofError(
                 f"checkpoint of {head.checkpoint.origin}, statement of {self._log.origin}"
             )
-        if proof.index != self._index:
-            raise ProofError(f"a proof for leaf {proof.index}, the entry is leaf {self._index}")
+        record = self._record
+        if proof.index != record.index:
+            raise ProofError(f"a proof for leaf {proof.index}, the entry is leaf {record.index}")
+        entry = StatementEntry(
+            commitment=bytes.fromhex(self._name),
+            key=record.key,
+            signature_hash=record.signature_hash,
+        )
         merkle.verify_inclusion(
-            merkle.leaf_hash(self._entry.encode().encode()),
+            merkle.leaf_hash(entry.encode().encode()),
             proof.index,
             head.checkpoint.size,
             proof.path,

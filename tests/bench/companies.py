@@ -28,7 +28,9 @@ METHOD: Final = Method(
     standards=("ISO 14067:2018",), gwp="AR6", recycling="cutOff", electricity="market"
 )
 STAGES: Final[tuple[Stage, ...]] = ("rawMaterial", "production", "distribution", "endOfLife")
-SOURCE: Final = "made up, as long as what the pack of the demo names: its tool, institute and licence"
+SOURCE: Final = (
+    "made up, as long as what the pack of the demo names: its tool, institute and licence"
+)
 PLACES: Final = ("GLO", "RoW", "CN", "RER")
 UNITS: Final[dict[str, Unit]] = {
     "market for nickel sulfate": "kg",

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -49,10 +50,17 @@ AT = 1_780_000_000
 PERIOD = Interval(start="2025-01-01T00:00:00Z", end="2026-01-01T00:00:00Z")
 
 
+@cache
 def signer(name: str, use: str, algorithm: Algorithm = Algorithm.ED25519) -> SeedSigner:
     """Return the signer that a name and a use always get."""
     seed = hashlib.sha256(f"{name} {use}".encode()).digest()
     return SeedSigner(name=name, algorithm=algorithm, seed=seed)
+
+
+@cache
+def parsed(text: str) -> Policy:
+    """Return a policy, each read once."""
+    return Policy.parse(text)
 
 
 def witness(number: int) -> SeedSigner:
@@ -98,6 +106,11 @@ class Company:
         self.envelopes.append(envelope.encode())
         return self.envelopes[-1]
 
+    def index_of(self, envelope: bytes) -> int:
+        """Return the index of the statement's entry."""
+        entry = verify.entry_of(Envelope.parse(envelope), 2).encode().encode()
+        return self.lines.index(entry)
+
     def note(self, size: int | None = None, witnesses: Sequence[int] = (1, 2, 3, 4, 5)) -> Note:
         """Return a checkpoint over the first `size` entries, signed and cosigned."""
         lines = self.lines[: len(self.lines) if size is None else size]
@@ -129,7 +142,7 @@ class Market:
     @property
     def policy(self) -> Policy:
         """Return the policy that knows every company."""
-        return Policy.parse(self.policy_text())
+        return parsed(self.policy_text())
 
     def policy_text(self, quorum: int = 4, logs: Sequence[str] | None = None) -> str:
         """Return a policy as text, by default with every company's log."""
@@ -339,6 +352,13 @@ class Chain(Market):
             index={part.commitment: i for i, part in enumerate(parts)},
         )
 
+    def impostor(self, name: str) -> Supplier:
+        """Return the maker of a product as one names it who does not know its log key."""
+        company = self.maker(name)
+        return Supplier(
+            origin=company.origin, key=signer(company.origin, "another log").key.encode()
+        )
+
     def introduced(self) -> list[Verified[Part]]:
         """Return every part as one finds it whose policy knows no log."""
         found: list[Verified[Part]] = []
@@ -348,12 +368,16 @@ class Chain(Market):
             found += filter(verify.is_part, signed)
         return found
 
+    def rule(self, facts: Iterable[Verified[Part]]) -> Chooser:
+        """Return the rule of SPEC 9.1 for a root of the usual period."""
+        return chooser(facts, SPAN)
+
     def graph(
         self, facts: Iterable[Verified[Part]] | None = None, choose: Chooser | None = None
     ) -> Graph:
         """Return what feeds what, by the rule of SPEC 9.1 if no other is given."""
         found = self.facts() if facts is None else list(facts)
-        return connect(found, choose or chooser(found, SPAN))
+        return connect(found, choose or self.rule(found))
 
     def added(self, *roots: str, graph: Graph | None = None) -> Added:
         """Add up the products named and all upstream of them; by default every product."""
@@ -373,6 +397,7 @@ class Chain(Market):
             product=made_of.product,
             producer=made_of.producer,
             site=made_of.site,
+            batch=made_of.batch,
             method=made_of.method,
             sharing=made_of.sharing,
             period=made_of.period,
@@ -399,15 +424,20 @@ class Chain(Market):
         envelope = issue.issue(rolled, company.statement_key, b"secret of the pack maker")
         return commitment_of(company.enter_envelope(envelope))
 
-    def evidence(self, rolled: FootprintRollUp) -> tuple[Header, list[Body]]:
-        """Publish a roll-up; return header and body of its bundle, logs as they are then."""
+    def evidence(
+        self, rolled: FootprintRollUp, *, truth: FootprintRollUp | None = None
+    ) -> tuple[Header, list[Body]]:
+        """Publish a roll-up; return header and body of its bundle, logs as they are then.
+
+        It carries the statements that `truth`, if given, was made from.
+        """
         commitment = self.publish(rolled)
-        edges = rolled.manifest or ()
+        edges = (truth or rolled).manifest or ()
         named = {commitment, *(edge.consumer for edge in edges)}
         named |= {edge.resolved.commitment for edge in edges if edge.resolved.commitment}
         named |= self._commitments(rolled.issuer, rolled.product.id)
         found = [
-            (company, int(verify.verify_in_bulk(envelope, self.log(company)).index), envelope)
+            (company, company.index_of(envelope), envelope)
             for _, company in sorted(self.companies.items())
             for envelope in company.envelopes
             if commitment_of(envelope) in named

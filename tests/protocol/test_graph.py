@@ -6,7 +6,7 @@ import pytest
 from bcca_protocol.entry import Status
 from bcca_protocol.errors import StatementError
 from bcca_protocol.graph import Missing, connect, double_claims, order_of
-from bcca_protocol.inventory import Amount, Electricity, Instrument, Interval, Supplier
+from bcca_protocol.inventory import Amount, Electricity, Instrument, Interval
 from bcca_protocol.statement import Site
 
 
@@ -381,6 +381,17 @@ def test_a_validity_that_ends_a_second_into_the_period_is_not(chain: Any) -> Non
     assert fed_by(chain, "cell") == [old]
 
 
+def test_what_was_valid_when_it_was_acquired_but_not_in_the_roots_period_feeds_nobody(
+    chain: Any,
+) -> None:
+    chain.sells("ore", "2", period=year(2020))
+    chain.sells("cell", "0", chain.buys("ore", "1", acquired=half(2, of=2020)))
+
+    assert fed_by(chain, "cell") == [
+        "every statement for urn:test:ore of ore.example expired before 2025-01-01T00:00:00Z"
+    ]
+
+
 def test_what_is_only_about_later_feeds_nobody(chain: Any) -> None:
     chain.sells("ore", "2", period=year(2026))
     chain.sells("cell", "0", chain.buys("ore", "1"))
@@ -392,24 +403,23 @@ def test_what_is_only_about_later_feeds_nobody(chain: Any) -> None:
 
 def test_a_supplier_named_with_another_log_key_feeds_nobody(chain: Any) -> None:
     chain.sells("ore", "2")
-    false = chain.maker("liar").log_key.key.encode()
-    claimed = Supplier(origin="ore.example", key=false)
+    claimed = chain.impostor("ore")
     chain.sells("cell", "0", chain.buys("ore", "1", supplier=claimed))
 
     assert fed_by(chain, "cell") == [
-        f"urn:test:ore of ore.example: named with log key {false}, which is not that log's"
+        f"urn:test:ore of ore.example: named with log key {claimed.key}, which is not that log's"
     ]
 
 
-def test_two_consumers_with_one_key_right_and_one_wrong_are_told_apart(chain: Any) -> None:
+def test_two_lines_with_one_key_right_and_one_wrong_are_told_apart(chain: Any) -> None:
     ore = chain.sells("ore", "2")
-    claimed = Supplier(origin="ore.example", key=chain.maker("liar").log_key.key.encode())
-    chain.sells("cell", "0", chain.buys("ore", "1", supplier=claimed), chain.buys("ore", line="ok"))
+    wrong = chain.buys("ore", "1", supplier=chain.impostor("ore"))
+    chain.sells("cell", "0", wrong, chain.buys("ore", line="right"))
 
-    wrong, right = fed_by(chain, "cell")
+    reason, right = fed_by(chain, "cell")
 
     assert right == ore
-    assert "not that log's" in wrong
+    assert "not that log's" in reason
 
 
 def certificate(serial: str) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from bcca_protocol.statement import PartialFootprint
 
 Json = dict[str, Any]  # what a test writes by hand
 
+RAW_KEY = "raw.example+00000000+AAAA"
+
 COMMITMENT = "c0" * 32
 
 
@@ -37,7 +39,7 @@ def line(name: str, amount: str, unit: str, fossil: str, **more: Any) -> Json:
 def bought(name: str, amount: str, **more: Any) -> Json:
     return {
         "id": name, "product": "urn:test:raw", "amount": amount, "unit": "kg", "stages": "keep",
-        "supplier": {"origin": "raw.example", "key": "a key"}, **more,
+        "supplier": {"origin": "raw.example", "key": RAW_KEY}, **more,
     }  # fmt: skip
 
 
@@ -101,7 +103,7 @@ def test_an_input_says_how_much_of_whose_product() -> None:
     (raw,) = reduce(predicate()).bought
 
     assert (raw.line, raw.product, raw.origin, raw.key) == (
-        "raw", "urn:test:raw", "raw.example", "a key"
+        "raw", "urn:test:raw", "raw.example", RAW_KEY
     )  # fmt: skip
     assert (raw.amount, raw.unit, raw.yield_, raw.share, raw.stages) == (
         Decimal(3), "kg", ONE, ONE, "keep"

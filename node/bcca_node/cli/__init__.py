@@ -4,6 +4,7 @@ Exit status: 0 done; 1 refused or unavailable; 2 unusable input or usage; 3 done
 """
 
 import io
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -29,6 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # a name may not fit the terminal
     try:
         status = create_cli()(args=arguments, prog_name="bcca", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Nobody reads any more; what Python flushes at its end has to go somewhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return REFUSED
     except Exception as error:
         status, reason = _verdict(error)
         tell(*f"bcca: {reason}".split("\n"))  # several problems stand on lines of their own
@@ -40,7 +46,10 @@ def create_cli() -> typer.Typer:
     app = typer.Typer(
         name="bcca",
         help="One organisation's node of the battery carbon chain.",
-        epilog="Example: bcca init --data node --origin cathode.example/bcca --name 'Cathode AG'",
+        epilog=(
+            "Exit status: 0 done; 1 refused or unavailable; 2 unusable input; 3 done, but "
+            "incomplete. Example: bcca demo"
+        ),
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,

@@ -11,12 +11,11 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bcca_node.cli import products
-from bcca_node.cli.given import DataOption, JsonOption, open_node
+from bcca_node.cli.given import DataOption, JsonOption, hosts, open_node
 from bcca_node.cli.screen import console, listed, put_json, say, tell
 from bcca_node.ledger.node import Node
 from bcca_node.ledger.publish import State
 from bcca_node.network.client import Fetcher
-from bcca_node.network.guard import hosts_of
 from bcca_node.packmaker import collect, explain
 from bcca_node.packmaker.collect import OnProgress
 from bcca_node.packmaker.run import Order, Run, roll_up
@@ -48,10 +47,10 @@ def aggregate(
     ] = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Ask every supplier up to the mine, verify, add up, sign and publish the total.
+    """Ask every supplier, verify, add up, sign and publish.
 
-    A supplier that is down or lies stops nobody else: what is missing is told first, and the exit
-    status is 3.
+    Suppliers of suppliers are asked too, up to the mine. One that is down or lies stops nobody
+    else: what is missing is told first, and the exit status is 3.
     """
     so_much = None if amount is None else _amount(amount)
     with open_node(data, keys=True) as node:
@@ -82,7 +81,7 @@ class _Gap:
 
 async def _run(node: Node, product: str, amount: Decimal | None, on_progress: OnProgress) -> Run:
     order = Order(product=product, amount=amount, at=node.clock(), on_progress=on_progress)
-    async with Fetcher(hosts_of(node.trust.required())) as fetcher:
+    async with Fetcher(hosts(node.trust.required())) as fetcher:
         return await roll_up(node, fetcher, order)
 
 

@@ -1,19 +1,19 @@
 """`bcca import` and `bcca publish`: from a supplier's files to signed statements."""
 
 import asyncio
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bcca_node.cli.given import DataOption, JsonOption, open_node
+from bcca_node.cli.given import DataOption, JsonOption, hosts, open_node
 from bcca_node.cli.screen import put_json, say, show_table, tell
 from bcca_node.ledger.node import Node
 from bcca_node.ledger.publish import Published
 from bcca_node.ledger.witnessing import Witnessed, witness
 from bcca_node.network.client import Fetcher
-from bcca_node.network.guard import hosts_of
 from bcca_node.supplier import drafts
 from bcca_node.supplier.case_drafts import last_full_year
 from bcca_node.supplier.imports import read_drafts
@@ -50,7 +50,7 @@ def import_drafts(
     What is wrong with them is told all at once, and nothing is kept. A draft of the same product
     and period as an earlier one takes its place.
     """
-    if period is not None and not path.is_dir():
+    if period is not None and path.is_file():
         raise UnusableError(f"--period is for case folders, {path} says its own: leave it out")
     with open_node(data) as node:
         read = read_drafts(
@@ -84,16 +84,17 @@ def publish(
     ] = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Sign drafts, enter them in the log, and have witnesses cosign it.
+    """Sign drafts, log them, and have witnesses cosign.
 
     What is entered is durable. It is pending until a quorum has cosigned, and then published; run
     it again, without drafts too, to ask for what is pending.
     """
     with open_node(data, keys=True) as node:
-        node.trust.policy()  # one that cannot be read is refused before anything is signed
+        policy = node.trust.policy()
+        asked = None if policy is None else hosts(policy)  # refused before anything is signed
         chosen = drafts.choose(node, named or [])
         done = drafts.publish_drafts(node, chosen) if chosen else []
-        witnessed = _witnessed(node)
+        witnessed = None if asked is None else asyncio.run(_witness(node, asked))
     state = "published" if witnessed is not None and witnessed.published else "pending"
     why = _why(node, witnessed)
     if as_json:
@@ -108,17 +109,9 @@ def _year(year: int) -> Interval:
     return Interval(start=f"{year}-01-01T00:00:00Z", end=f"{year + 1}-01-01T00:00:00Z")
 
 
-def _witnessed(node: Node) -> Witnessed | None:
-    """Return what the witnesses said, None where no policy names any."""
-    policy = node.trust.policy()
-    if policy is None:
-        return None
-
-    async def ask() -> Witnessed:
-        async with Fetcher(hosts_of(policy)) as fetcher:
-            return await witness(node, fetcher)
-
-    return asyncio.run(ask())
+async def _witness(node: Node, named: Collection[str]) -> Witnessed:
+    async with Fetcher(named) as fetcher:
+        return await witness(node, fetcher)
 
 
 def _why(node: Node, witnessed: Witnessed | None) -> str:

@@ -38,10 +38,11 @@ def explain_product(
     ] = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Show what a published total is made of: by product as a tree, by supplier, by stage.
+    """Show what a published total is made of.
 
-    Everything is verified and added up again from what this node holds; nobody is asked. Without
-    a product it is the one that was added up last. The exit status is 3 if inputs are missing.
+    By product as a tree, by supplier, by stage. Everything is verified and added up again from
+    what this node holds; nobody is asked. Without a product it is the one that was added up last.
+    The exit status is 3 if inputs are missing.
     """
     steps: list[Step] = []
     with open_node(data) as node:
@@ -63,9 +64,10 @@ def write_bundle(
         bool, typer.Option("--force", help="Write over a file that is there.")
     ] = False,
 ) -> None:
-    """Write all an auditor needs into one file: logs, statements, proofs, sealed.
+    """Write all an auditor needs into one file.
 
-    It is checked first as an auditor would. `bcca-verify` checks it without the network.
+    Whole logs and signed statements, sealed. It is checked first, as an auditor would with
+    `bcca-verify`, and that needs no network.
     """
     if out.is_dir():
         raise UnusableError(f"{out} is a folder: name a file")

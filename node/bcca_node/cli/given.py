@@ -11,8 +11,10 @@ from typing import Annotated
 import typer
 
 from bcca_node.ledger.node import Node
+from bcca_node.network.guard import hosts_of
 from bcca_node.settings import Settings
-from bcca_protocol.errors import UnusableError
+from bcca_protocol.errors import PolicyError, RefusedError, UnusableError
+from bcca_protocol.policy import Policy
 
 PASSPHRASE = "BCCA_PASSPHRASE"  # noqa: S105 - the name of a variable
 PASSPHRASE_FILE = "BCCA_PASSPHRASE_FILE"  # noqa: S105
@@ -31,6 +33,14 @@ def open_node(data: Path, *, keys: bool = False) -> Iterator[Node]:
     settings = Settings.load(data)
     with closing(Node.open(settings, asked_passphrase() if keys else None)) as node:
         yield node
+
+
+def hosts(trusted: Policy) -> frozenset[str]:
+    """Return the hosts that a policy names; raises PolicyError for a URL that is none."""
+    try:
+        return hosts_of(trusted)
+    except RefusedError as error:
+        raise PolicyError(f"policy.txt: {error}") from error
 
 
 def asked_passphrase(*, twice: bool = False) -> str:

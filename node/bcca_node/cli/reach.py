@@ -7,13 +7,13 @@ from http import HTTPStatus
 from statistics import median
 from urllib.parse import urlsplit
 
-from bcca_node.cli.checks import Finding
+from bcca_node.cli.checks import POLICY, Finding
+from bcca_node.cli.given import hosts
 from bcca_node.ledger.node import Node
 from bcca_node.network import descriptor
 from bcca_node.network.client import Fetcher
-from bcca_node.network.guard import hosts_of
 from bcca_node.network.limits import MAX_DESCRIPTOR_BYTES, Patience
-from bcca_protocol.errors import BccaError
+from bcca_protocol.errors import BccaError, PolicyError
 from bcca_protocol.keys import VerifierKey
 from bcca_protocol.limits import MAX_CHECKPOINT_BYTES, MAX_CLOCK_SKEW_SECONDS
 from bcca_protocol.policy import LogLine, Policy, WitnessLine
@@ -32,9 +32,11 @@ def look(node: Node, trusted: Policy) -> list[Finding]:
 
 
 async def _look(node: Node, trusted: Policy) -> list[Finding]:
-    own = urlsplit(node.settings.url).hostname
-    hosts = {*hosts_of(trusted), *([own] if own else [])}
-    async with Fetcher(hosts, patience=PATIENCE) as fetcher:
+    try:
+        named = {*hosts(trusted), urlsplit(node.settings.url).hostname or ""}
+    except PolicyError as error:
+        return [Finding(POLICY, True, str(error))]
+    async with Fetcher(named, patience=PATIENCE) as fetcher:
         looking = _Looking(node, fetcher)
         witnesses = [w for w in trusted.witnesses.values() if w.key.name != node.origin]
         peers = {origin: each for origin, each in trusted.logs.items() if origin != node.origin}

@@ -26,10 +26,10 @@ def serve(
         bool, typer.Option("--without-keys", help="Serve what is published, witness nobody.")
     ] = False,
 ) -> None:
-    """Serve the log, the statements, and a witness for the logs of the policy.
+    """Serve the log, the statements, and a witness.
 
-    It listens where the settings say, or BCCA_HOST and BCCA_PORT. SIGTERM and Ctrl-C stop it once
-    the answers under way are given.
+    It witnesses for the logs that the policy lists. It listens where the settings say, or
+    BCCA_HOST and BCCA_PORT. SIGTERM and Ctrl-C stop it once the answers under way are given.
     """
     with open_node(data, keys=not without_keys) as node, _listen(node.settings) as listener:
         tell(f"{node.origin} listens on {_address(listener)}, for others {node.settings.url}")

@@ -60,20 +60,12 @@ def initialise(
     passphrase = asked_passphrase(twice=True)
     keystore.require_none(data, passphrase)
     words = init(settings, passphrase)
-    if trusted is not None:
-        write_whole(data / trust.FILE, trusted)
-    keys = Keystore.read(data)
-    lines = {"log": log_line(settings, keys), "witness": witness_line(settings, keys)}
-    if as_json:
-        put_json({"origin": origin, "data": str(data), "recovery": words, **lines})
-        return
-    say(f"{origin} is set up in {data}.", "")
-    say("Its recovery key, shown this once and stored nowhere: write it down, keep it apart.", "")
-    say(f"    {words}", "")
-    say("For the policy.txt of those who read its log, and of those whose logs it witnesses:", "")
-    say(lines["log"], lines["witness"])
+    # First of all: nobody can show them again.
+    _show(settings, words, as_json=as_json)
     if trusted is None:
         tell(f"It believes nobody yet and publishes nothing: write {data / trust.FILE}.")
+    else:
+        write_whole(data / trust.FILE, trusted)
 
 
 def log_line(settings: Settings, keys: Keystore) -> str:
@@ -85,6 +77,20 @@ def witness_line(settings: Settings, keys: Keystore) -> str:
     """Return the line with which others believe this node as a witness."""
     key = keys.record(Role.WITNESS).key
     return f"witness {settings.origin} {key.encode()} {settings.url}/witness"
+
+
+def _show(settings: Settings, words: str, *, as_json: bool) -> None:
+    keys = Keystore.read(settings.data)
+    lines = {"log": log_line(settings, keys), "witness": witness_line(settings, keys)}
+    if as_json:
+        told = {"origin": settings.origin, "data": str(settings.data), "recovery": words}
+        put_json({**told, **lines})
+        return
+    say(f"{settings.origin} is set up in {settings.data}.", "")
+    say("Its recovery key, shown this once and stored nowhere: write it down, keep it apart.", "")
+    say(f"    {words}", "")
+    say("For the policy.txt of those who read its log, and of those whose logs it witnesses:", "")
+    say(lines["log"], lines["witness"])
 
 
 def _settings(data: Path, given: Mapping[str, str | int]) -> Settings:

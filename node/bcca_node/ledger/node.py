@@ -11,7 +11,7 @@ from bcca_node.ledger.trust import Trust
 from bcca_node.settings import Settings
 from bcca_node.storage import logs
 from bcca_node.storage.database import Database, is_there
-from bcca_protocol.errors import UnusableError
+from bcca_protocol.errors import BccaError, UnusableError
 from bcca_protocol.keys import Role, VerifierKey
 
 
@@ -98,9 +98,13 @@ def init(settings: Settings, passphrase: str, *, scrypt_n: int = SCRYPT_N) -> st
             keys, words = keystore.create(
                 settings.data, settings.origin, passphrase, scrypt_n=scrypt_n
             )
-            log.append(session, keys.entries())
-            log.sign(session, keys.open(passphrase).signer(Role.LOG))
-            settings.save()
+            try:
+                log.append(session, keys.entries())
+                log.sign(session, keys.open(passphrase).signer(Role.LOG))
+                settings.save()
+            except BccaError:
+                (settings.data / keystore.FILE).unlink()  # keys that nothing was begun with
+                raise
     finally:
         database.close()
     return words

@@ -128,22 +128,20 @@ class _Run:
             self._know(tier)
             self.reached |= {each.part.commitment: each for each in tier}
             await self._read_suppliers_of([each.part for each in tier])
-            choose = self.chooser()
-            chosen = (choose(each.part, b) for each in tier for b in each.part.bought)
-            found = {c.fact.commitment for c in chosen if not isinstance(c, Missing)}
-            tier = [self.known[name] for name in sorted(found - self.reached.keys())]
+            # An answer may put another statement first for a tier that was done.
+            tier = self._chosen_for(tier) or self._chosen_for(self.reached.values())
 
     def chooser(self) -> Chooser:
-        """Return what feeds each input; a missing one says what went wrong with its supplier."""
-        choose = chooser((each.signed for each in self.known.values()), self._plan.period)
-        troubles = self.troubles
+        """Return what feeds each input of what was reached; a missing one says why."""
+        choose = self._chooser()
 
-        def explained(consumer: Part, bought: Bought) -> Choice:
+        def chosen(consumer: Part, bought: Bought) -> Choice:
             choice = choose(consumer, bought)
-            why = troubles.get((bought.origin, bought.product))
-            return Missing(why) if why is not None and isinstance(choice, Missing) else choice
+            if isinstance(choice, Missing) or choice.fact.commitment in self.reached:
+                return choice
+            return Missing(f"{bought.product} of {bought.origin}: over {MAX_ROUNDS} tiers upstream")
 
-        return explained
+        return chosen
 
     def remember(self) -> None:
         """Keep the logs that were read, and the statements that count."""
@@ -164,6 +162,25 @@ class _Run:
             for read in self.logs.values():
                 seen.put_log(session, read.seen())
             seen.put_statements(session, kept)
+
+    def _chosen_for(self, consumers: Iterable[Held]) -> list[Held]:
+        """Return what feeds the inputs of `consumers` and was not reached before."""
+        choose = self._chooser()
+        chosen = (choose(each.part, b) for each in consumers for b in each.part.bought)
+        found = {c.fact.commitment for c in chosen if not isinstance(c, Missing)}
+        return [self.known[name] for name in sorted(found - self.reached.keys())]
+
+    def _chooser(self) -> Chooser:
+        """Return what feeds each input; a missing one says what went wrong with its supplier."""
+        choose = chooser((each.signed for each in self.known.values()), self._plan.period)
+        troubles = self.troubles
+
+        def explained(consumer: Part, bought: Bought) -> Choice:
+            choice = choose(consumer, bought)
+            why = troubles.get((bought.origin, bought.product))
+            return Missing(why) if why is not None and isinstance(choice, Missing) else choice
+
+        return explained
 
     async def _read_suppliers_of(self, parts: Sequence[Part]) -> None:
         """Ask every supplier of `parts` for what was not asked before, many at a time."""

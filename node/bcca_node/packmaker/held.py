@@ -30,7 +30,7 @@ class Held:
 def hold(envelope: bytes, log: VerifiedLog) -> Held | None:
     """Return what `envelope` says if it is a partial footprint; raises as `verify_signed` does."""
     signed = verify.verify_signed(envelope, log)
-    return Held(signed=signed, envelope=envelope) if verify.is_part(signed) else None
+    return Held(signed=signed, envelope=envelope) if verify.is_signed_part(signed) else None
 
 
 def own_log(node: Node, session: Session, trusted: Policy, *, at: int) -> VerifiedLog:

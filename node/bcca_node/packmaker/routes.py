@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from bcca_node.network.descriptor import Descriptor
 from bcca_node.packmaker.source import LOG, Address
-from bcca_protocol.errors import ConflictError, UnavailableError
+from bcca_protocol.errors import UnavailableError
 from bcca_protocol.keys import VerifierKey
 from bcca_protocol.partial import Part
 from bcca_protocol.policy import Policy
@@ -17,11 +17,10 @@ from bcca_protocol.policy import Policy
 
 @dataclass(slots=True)
 class _Naming:
-    """A log as statements name it; `conflict` is another key that one of the same tier gives."""
+    """A log as the statements of a tier name it, with one key or more, and where it may be."""
 
-    key: str
     introducer: str
-    conflict: str | None = None
+    keys: list[str]
     url: str | None = None
 
 
@@ -39,9 +38,9 @@ class Routes:
         for part in sorted(tier, key=lambda each: (each.issuer, each.product, each.commitment)):
             about = abouts.get(part.issuer)
             for bought in part.bought:
-                naming = fresh.setdefault(bought.origin, _Naming(bought.key, part.issuer))
-                if naming.key != bought.key:
-                    naming.conflict = f"{part.issuer} with {bought.key}"
+                naming = fresh.setdefault(bought.origin, _Naming(part.issuer, []))
+                if bought.key not in naming.keys:
+                    naming.keys.append(bought.key)
                 if about is not None and naming.url is None:
                     naming.url = about.peers.get(bought.origin)
         self._named = fresh | self._named
@@ -49,8 +48,8 @@ class Routes:
     def address(self, origin: str) -> Address:
         """Return where to read the log of `origin`.
 
-        Raises ConflictError where statements name it with two keys, UnavailableError where nobody
-        says where it is, MalformedError for a key that is none.
+        Raises UnavailableError where nobody says where it is, MalformedError for a key that is
+        none.
         """
         line = self._trusted.logs.get(origin)
         naming = self._named.get(origin)
@@ -61,9 +60,11 @@ class Routes:
             raise UnavailableError(
                 f"log {origin}: neither the policy nor a customer of it says where it is"
             )
-        if naming.conflict is not None:
-            raise ConflictError(
-                f"log {origin}: {naming.introducer} names it with {naming.key}, {naming.conflict}"
-            )
-        key = VerifierKey.parse(naming.key)
-        return Address(origin=origin, key=key, url=hint, introduced_by=naming.introducer)
+        key, *others = naming.keys
+        return Address(
+            origin=origin,
+            key=VerifierKey.parse(key),
+            url=hint,
+            introduced_by=naming.introducer,
+            also_named=tuple(others),
+        )

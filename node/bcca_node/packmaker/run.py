@@ -76,27 +76,22 @@ async def roll_up(node: Node, fetcher: Fetcher, order: Order) -> Run:
     added = add_up(await collect(node, fetcher, [root], plan), root, order.amount)
     stated = state(node, added, at=order.at)
     with node.database.read() as session:
-        standing = newest_roll_up(session, order.product)
+        standing = newest_roll_up(session, order.product, pending=True)
     if standing is not None:
         before = predicate_of(standing.envelope)
-        if _says_the_same(before, stated):
-            published = Published(
-                commitment=standing.commitment,
-                product=standing.product,
-                index=standing.index,
-                state=State.PUBLISHED,
-            )
-            return Run(sum=added, statement=before, published=published, witnessed=None)
-        stated = _correcting(stated, before, standing.commitment)
+        stated = (
+            before
+            if _says_the_same(before, stated)
+            else _correcting(stated, before, standing.commitment)
+        )
+    # What was entered before is answered as it is, and asked for again while it is pending.
     (published,) = publish(node, [stated])
-    witnessed = await witness(node, fetcher)
-    reached = State.PUBLISHED if witnessed.published else published.state
-    return Run(
-        sum=added,
-        statement=stated,
-        published=replace(published, state=reached),
-        witnessed=witnessed,
-    )
+    witnessed = None
+    if published.state is State.PENDING:
+        witnessed = await witness(node, fetcher)
+        if witnessed.published:
+            published = replace(published, state=State.PUBLISHED)
+    return Run(sum=added, statement=stated, published=published, witnessed=witnessed)
 
 
 def add_up(collected: Collected, root: Held, amount: Decimal | None) -> Sum:

@@ -35,12 +35,16 @@ MAX_BUNDLE_OF_ENTRIES = TILE_WIDTH * (MAX_ENTRY_BYTES + 2)  # each with its leng
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where a log is read, with which key, and who said so (None: the policy)."""
+    """Where a log is read, with which key, and who said so (None: the policy).
+
+    `also_named` are other keys by which the same tier names it: one may have followed another.
+    """
 
     origin: str
     key: VerifierKey
     url: str
     introduced_by: str | None
+    also_named: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,12 +81,14 @@ async def read_log(
     """
     url = f"{address.url}/checkpoint"
     note = await fetcher.get(url, limit=MAX_CHECKPOINT_BYTES)
-    with _naming(url):
+    also = "".join(f", of a log also named with {key}" for key in address.also_named)
+    with _naming(f"{url}{also}"):
         head = policy.verify_checkpoint(_text(note), address.key, trusted, at=at)
     _require_forward(head, before)
     entries = await _entries(fetcher, address.url, head.checkpoint.size, before)
     log = verify.verify_log(head, entries, introduced=address.introduced_by is not None)
     _require_grown(entries, before)
+    _require_one_log(log, address)
     about = await _describe(fetcher, address)
     return ReadLog(address=address, log=log, entries=entries, about=about)
 
@@ -99,6 +105,16 @@ async def read_statement(fetcher: Fetcher, source: ReadLog, commitment: str) -> 
     """Return one statement by its commitment, not verified yet."""
     body = await fetcher.get(f"{source.about.statements}/{commitment}", limit=MAX_ANSWER_BYTES)
     return Item(commitment=commitment, index=0, envelope=body)
+
+
+def _require_one_log(log: VerifiedLog, address: Address) -> None:
+    """Raise ConflictError unless every key by which the log is named is its own."""
+    for key in address.also_named:
+        if key not in log.log_keys:
+            raise ConflictError(
+                f"log {log.origin}: its customers name it with {address.key.encode()} and {key}, "
+                "which are not both its own"
+            )
 
 
 async def _describe(fetcher: Fetcher, address: Address) -> Descriptor:

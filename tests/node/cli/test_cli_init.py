@@ -1,9 +1,7 @@
 """`bcca init` and `bcca keys`: keys by role, a log, settings; nothing half-made when refused."""
 
-import json
 import os
 import pty
-import subprocess
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -139,6 +137,16 @@ def test_a_policy_that_cannot_be_used_is_refused_before_anything_is_made(
     assert not (tmp_path / "n").exists()
 
 
+def test_settings_that_cannot_be_written_leave_no_keys(desk: Any, tmp_path: Path) -> None:
+    (tmp_path / "n").mkdir()
+    (tmp_path / "n" / "settings.toml").symlink_to(tmp_path / "nowhere" / "settings.toml")
+    ran = desk.bcca(*INIT, data=tmp_path / "n")
+
+    assert ran.status == 2
+    assert "settings.toml" in ran.refusal
+    assert not (tmp_path / "n" / "keys.json").exists()
+
+
 def test_a_data_folder_below_a_file_is_refused(desk: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
 
@@ -167,7 +175,7 @@ def test_a_passphrase_file_may_end_in_a_line_feed(
     ran = desk.bcca(*INIT, data=tmp_path / "n")
 
     assert ran.status == 0
-    assert Keystore.read(tmp_path / "n").open("open sesame")
+    Keystore.read(tmp_path / "n").open("open sesame")
     with pytest.raises(UnusableError):
         Keystore.read(tmp_path / "n").open("open sesame\n")
 
@@ -182,24 +190,20 @@ def test_a_passphrase_file_that_is_not_there_is_one_sentence(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("second", "status"), [("open sesame", 0), ("open barley", 2)])
 def test_at_a_terminal_the_passphrase_is_asked_twice_and_not_shown(
-    desk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, second: str, status: int
+    desk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("BCCA_PASSPHRASE")
-    keyboard, terminal = pty.openpty()
-    running = desk.process(*INIT, "--data", tmp_path / "n", stdin=terminal, start_new_session=True)
-    asked = until(running, "Passphrase: ")
-    os.write(keyboard, b"open sesame\n")
-    asked += until(running, "again: ")
-    os.write(keyboard, second.encode() + b"\n")
-    out, err = running.communicate(timeout=60)
-    os.close(terminal)
-    os.close(keyboard)
+    same, other = (Terminal(desk, tmp_path / name) for name in ("same", "other"))
+    for each in (same, other):
+        each.answer("Passphrase: ", "open sesame")
+    same.answer("again: ", "open sesame")
+    other.answer("again: ", "open barley")
 
-    assert running.returncode == status
-    assert "sesame" not in out + asked + err
-    assert (tmp_path / "n").exists() == (status == 0)
+    assert (same.end(), other.end()) == (0, 2)
+    assert "sesame" not in same.said + other.said
+    assert Keystore.read(tmp_path / "same").open("open sesame").secret
+    assert not (tmp_path / "other").exists()
 
 
 def test_keys_are_listed_without_a_passphrase(
@@ -228,17 +232,6 @@ def test_damaged_keys_are_one_sentence(desk: Any, node: Node, content: str) -> N
     assert "keys.json" in ran.refusal
 
 
-def test_a_command_is_there_as_a_process_and_finds_its_folder_in_the_environment(
-    desk: Any, node: Node
-) -> None:
-    environment = {**os.environ, "BCCA_DATA": str(node.settings.data)}
-    listed = desk.process("keys", "list", "--json", env=environment)
-    keys, _ = listed.communicate(timeout=60)
-
-    assert listed.returncode == 0
-    assert [each["role"] for each in json.loads(keys)] == ROLES
-
-
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_every_command_has_help_with_an_example(desk: Any, command: tuple[str, ...]) -> None:
     ran = desk.bcca(*command, "--help")
@@ -257,12 +250,25 @@ def others() -> list[str]:
     return [f"witness {key.name} {key.encode()}" for key in keys]
 
 
-def until(running: subprocess.Popen[str], prompt: str) -> str:
-    """Read what a process says, up to a prompt."""
-    assert running.stderr is not None
-    said = ""
-    while not said.endswith(prompt):
-        read = running.stderr.read(1)
-        assert read, said
-        said += read
-    return said
+class Terminal:
+    """`bcca init` as a process with somebody at its keyboard; `said` is all that is shown."""
+
+    def __init__(self, desk: Any, data: Path) -> None:
+        self._keyboard, self._terminal = pty.openpty()
+        told = {"stdin": self._terminal, "start_new_session": True}
+        self._running = desk.process(*INIT, "--data", data, **told)
+        self.said = ""
+
+    def answer(self, prompt: str, typed: str) -> None:
+        while not self.said.endswith(prompt):
+            read = self._running.stderr.read(1)
+            assert read, self.said
+            self.said += read
+        os.write(self._keyboard, f"{typed}\n".encode())
+
+    def end(self) -> int:
+        out, err = self._running.communicate(timeout=60)
+        self.said += out + err
+        os.close(self._keyboard)
+        os.close(self._terminal)
+        return int(self._running.returncode)

@@ -10,6 +10,7 @@ import pytest
 from bcca_node.ledger.node import Node
 from bcca_node.storage import logs, statements
 from bcca_protocol.checkpoint import Checkpoint
+from bcca_protocol.keys import Algorithm, SeedSigner
 from bcca_protocol.note import Note
 from bcca_protocol.tiles import tiles_for
 
@@ -244,16 +245,25 @@ def test_without_the_passphrase_nothing_is_signed(
     assert desk.snapshot(node) == before
 
 
-def test_a_policy_that_cannot_be_read_is_refused_before_anything_is_signed(
-    desk: Any, node: Node
+@pytest.mark.parametrize("broken", ["quorum none", "http://[::1", "http://user@host/witness"])
+def test_a_policy_that_cannot_be_used_is_refused_before_anything_is_signed(
+    desk: Any, node: Node, broken: str
 ) -> None:
     desk.bcca("import", desk.written(desk.part(node.origin)), data=node)
-    (node.settings.data / "policy.txt").write_text("quorum none\n", encoding="utf-8")
+    witnesses = "".join(
+        f"witness {name} {key_of(name)} {broken if broken[0] == 'h' else 'http://host/witness'}\n"
+        for name in "abc"
+    )
+    policy = f"{witnesses}group g 3 a b c\n{'quorum g' if broken[0] == 'h' else broken}\n"
+    (node.settings.data / "policy.txt").write_text(policy, encoding="utf-8")
     before = desk.snapshot(node)
     ran = desk.bcca("publish", data=node)
+    doctored = desk.bcca("doctor", data=node)
 
     assert ran.status == 2
     assert "policy.txt" in ran.refusal
+    assert doctored.status == 1
+    assert "WRONG policy: " in doctored.out
     assert desk.snapshot(node) == before
 
 
@@ -312,6 +322,11 @@ def test_export_of_what_nobody_cosigned_is_refused(desk: Any, node: Node, tmp_pa
     assert ran.status == 2
     assert "run `bcca publish`" in ran.refusal
     assert not (tmp_path / "log").exists()
+
+
+def key_of(name: str) -> str:
+    algorithm = Algorithm.ED25519_COSIGNATURE
+    return SeedSigner(name=name, algorithm=algorithm, seed=name.encode() * 32).key.encode()
 
 
 def drafts_of(node: Node) -> list[statements.Draft]:

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from bcca_node.cli import main
 from bcca_node.ledger.node import Node
 
 
@@ -150,19 +152,18 @@ def test_the_data_folder_may_come_from_the_environment(
     assert desk.bcca("keys", "list").status == 0
 
 
-def test_a_reader_that_leaves_early_is_no_error(desk: Any, node: Node) -> None:
+def test_a_reader_that_leaves_early_is_no_error(
+    desk: Any, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read, write = os.pipe()
     os.close(read)
-    listed = subprocess.run(  # noqa: S603 - our own words, no one else's
-        desk.command("keys", "list", "--data", node.settings.data),
-        stdout=write,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    os.close(write)
+    with os.fdopen(write, "w", encoding="utf-8") as left:
+        monkeypatch.setattr(sys, "stdout", left)
+        status = main(["keys", "list", "--json", "--data", str(node.settings.data)])
+        monkeypatch.undo()
 
-    assert "Traceback" not in listed.stderr
+    assert status == 1
+    assert desk.capsys.readouterr().err == ""
 
 
 EVERY_COMMAND = (
