@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 from bcca_protocol import footprint, period
 from bcca_protocol.audit import Report, Step, audit
@@ -29,8 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     steps: list[Step] = []
     try:
-        at = _posix(given.at) if given.at else None
-        max_age = _seconds(given.max_age) if given.max_age else None
+        at = None if given.at is None else _posix(given.at)
+        max_age = None if given.max_age is None else _seconds(given.max_age)
         trusted = Policy.parse(_text(Path(given.policy)))
         with Path(given.bundle).open("rb") as file:
             report = audit(_lines(file), trusted, at=at, on_step=steps.append)
@@ -43,14 +43,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(given.json, REFUSED, str(error), steps)
     unverified = [*report.unverified, *_age_unjudged(report, max_age)]
     if given.json:
-        _write(json.dumps(_as_json(report, unverified, steps), ensure_ascii=False))
+        _write(json.dumps(_as_json(report, unverified, steps)))
     else:
         _write("\n".join(_as_text(report, unverified, steps, at_given=at is not None)))
     return INCOMPLETE if report.incomplete else HOLDS
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that says what is wrong in one sentence, as every other refusal here."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(UNUSABLE, f"unusable: {showable(message)}; see {self.prog} --help\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="bcca-verify",
         description="Check a carbon-footprint bundle offline and recompute its total.",
         epilog="Example: bcca-verify pack.bcca.jsonl --policy policy.txt --max-age 30d",
@@ -168,7 +175,7 @@ def _fail(as_json: bool, status: int, reason: str, steps: Sequence[Step]) -> int
     verdict = "refused" if status == REFUSED else "unusable"
     if as_json:
         said = {"verdict": verdict, "reason": reason, "steps": [step._asdict() for step in steps]}
-        _write(json.dumps(said, ensure_ascii=False))
+        _write(json.dumps(said))
     for step in steps if not as_json else ():
         _write(f"  {step.number}. {step.what}: {showable(step.found)}")
     sys.stderr.write(f"{verdict}: {showable(reason)}\n")
@@ -176,7 +183,9 @@ def _fail(as_json: bool, status: int, reason: str, steps: Sequence[Step]) -> int
 
 
 def _write(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
+    """Print `text`; where a terminal cannot show a name it is escaped, not left out."""
+    encoding = sys.stdout.encoding or "utf-8"  # a stream in memory has none
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
 
 
 if __name__ == "__main__":

@@ -26,19 +26,13 @@ def check(lines: Iterable[Activity], gwp: str, *, allocated: bool) -> None:
             _check_leg(line, line.leg)
 
 
-def amounts_in(lines: Sequence[Activity], factors: Sequence[Factor]) -> list[Decimal]:
-    """Return the amount of each line in its factor's unit; raises MalformedError, LimitError.
-
-    Raises StatementError below zero or where a unit does not fit.
-    """
-    amounts = numbers([line.amount for line in lines])
-    for i, (line, factor) in enumerate(zip(lines, factors, strict=True)):
-        if line.unit != factor.unit:
-            amounts[i] = converted(line, amounts[i], factor.unit)
-    if any(map(Decimal.is_signed, amounts)):
+def amounts(lines: Sequence[Activity]) -> list[Decimal]:
+    """Return the amount of each line; raises MalformedError, LimitError, or StatementError."""
+    found = numbers([line.amount for line in lines])
+    if any(map(Decimal.is_signed, found)):
         wrong = next(line for line in lines if line.amount.startswith("-"))
         raise StatementError(f"line {wrong.id}: amount: {wrong.amount} is below zero")
-    return amounts
+    return found
 
 
 def converted(line: Activity, amount: Decimal, unit: str) -> Decimal:

@@ -52,6 +52,7 @@ def aggregate(graph: Graph, roots: Iterable[int] | None = None) -> Totals:
     table = Table(
         (graph.parts[i] for i in reached),
         {term.stages for i in reached for term in graph.terms[i]} - {"keep"},
+        introduced=any(graph.sources[i].introduced for i in reached),
     )
     with exact():
         vectors = _vectors(graph, order, table)
@@ -67,41 +68,57 @@ def aggregate(graph: Graph, roots: Iterable[int] | None = None) -> Totals:
 def _vectors(graph: Graph, order: Sequence[Sequence[int]], table: Table) -> dict[int, Vector]:
     """Compute components in order, each from its suppliers' values per one unit."""
     vectors: dict[int, Vector] = {}
-    values: dict[tuple[int, str], Vector] = {}
+    values = _Values(table)
     for component in order:
         if loops.is_loop(graph, component):
             vectors |= loops.solve_values(graph, component, table, vectors)
         else:
             vectors[component[0]] = _vector(graph, component[0], table, values)
         for part in component:
-            values[part, "keep"] = _per_unit(vectors[part], graph.parts[part].declared)
+            values.put(part, vectors[part], graph.parts[part].declared)
     return vectors
 
 
-def _vector(
-    graph: Graph, index: int, table: Table, values: dict[tuple[int, str], Vector]
-) -> Vector:
+class _Values:
+    """Kg CO2e per one unit of each part, as whoever names a stage for it sees them."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._kept: dict[int, Vector] = {}
+        self._restaged: dict[tuple[int, str], Vector] = {}
+
+    def put(self, part: int, vector: Vector, declared: Decimal) -> None:
+        """Take what one declared unit of a part has."""
+        self._kept[part] = vector if declared == ONE else tuple(kg / declared for kg in vector)
+
+    def get(self, part: int, stages: str) -> Vector:
+        """Return the value of one unit."""
+        if stages == "keep":
+            return self._kept[part]
+        found = self._restaged.get((part, stages))
+        if found is None:
+            found = self._table.restaged(self._kept[part], stages)
+            self._restaged[part, stages] = found
+        return found
+
+
+def _vector(graph: Graph, index: int, table: Table, values: _Values) -> Vector:
     """Return own and bought kg CO2e of one declared unit (SPEC 9.3), lines in written order."""
-    part = graph.parts[index]
+    part, terms = graph.parts[index], graph.terms[index]
     own = table.own(part, introduced=graph.sources[index].introduced)
-    if not graph.terms[index]:
+    if not terms:
         return own
     # Whole rows at a time: of 100,000 products a loop of our own would take the longest.
-    bought: Vector = [ZERO] * len(own)
-    for _, supplier, amount, share, stages in graph.terms[index]:
-        value = values.get((supplier, stages))
-        if value is None:
-            value = values[supplier, stages] = table.restaged(values[supplier, "keep"], stages)
-        row = map(mul, repeat(amount), value)
-        bought = list(map(add, bought, row if share == ONE else map(mul, row, repeat(share))))
+    bought: Iterable[Decimal] = repeat(ZERO, len(own))
+    for term in terms:
+        row = map(mul, repeat(term.amount), values.get(term.supplier, term.stages))
+        if term.share != ONE:
+            row = map(mul, row, repeat(term.share))
+        bought = list(map(add, bought, row))
     declared, output = part.declared, part.output
     if declared != ONE or output != ONE:
         bought = [kg * declared / output for kg in bought]
-    return list(map(add, own, bought))
-
-
-def _per_unit(vector: Vector, declared: Decimal) -> Vector:
-    return vector if declared == ONE else [kg / declared for kg in vector]
+    return tuple(map(add, own, bought))
 
 
 def _incomplete(graph: Graph, order: Iterable[Sequence[int]]) -> frozenset[int]:

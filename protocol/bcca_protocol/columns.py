@@ -9,7 +9,7 @@ from bcca_protocol.own import Tally
 from bcca_protocol.partial import Part
 from bcca_protocol.quantity import ZERO
 
-Vector = list[Decimal]
+Vector = tuple[Decimal, ...]
 Way = Literal["market", "location", "tally"]
 INTRODUCED = "introduced"
 TALLIES = (*Tally._fields, INTRODUCED)
@@ -36,11 +36,13 @@ class Column(NamedTuple):
 class Table:
     """The columns that are not zero everywhere, in the order in which footprints are written."""
 
-    def __init__(self, parts: Iterable[Part], stages: Collection[str]) -> None:
+    def __init__(self, parts: Iterable[Part], stages: Collection[str], *, introduced: bool) -> None:
         """Take the columns of `parts`, and those into which named `stages` move them."""
         cells, tallies, self.has_location = _used(parts)
         ways: tuple[Way, ...] = ("market", "location") if self.has_location else ("market",)
-        used = {Column("tally", "", name) for name in (*tallies, INTRODUCED)}
+        used = {Column("tally", "", name) for name in tallies}
+        if introduced:
+            used.add(Column("tally", "", INTRODUCED))
         used |= {Column(way, cell.stage, cell.component) for way in ways for cell in cells}
         used |= {column.seen_as(stage) for stage in stages for column in used}
         self.columns = tuple(sorted(used, key=_written_order))
@@ -66,7 +68,7 @@ class Table:
                 vector[self._tallies[name]] = kg
         if introduced:
             vector[self._tallies[INTRODUCED]] = part.tally.absolute
-        return vector
+        return tuple(vector)
 
     def restaged(self, vector: Vector, stages: str) -> Vector:
         """Return `vector` as a consumer that writes `stages` sees it, cells added in order."""
@@ -75,7 +77,7 @@ class Table:
         moved = [ZERO] * len(vector)
         for target, kg in zip(self._targets[stages], vector, strict=True):
             moved[target] += kg
-        return moved
+        return tuple(moved)
 
     def footprint(self, vector: Vector, way: Way = "market") -> Footprint:
         """Return the footprint in `vector`."""

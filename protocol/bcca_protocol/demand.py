@@ -59,12 +59,12 @@ def contributions(totals: Totals, needed: Demand) -> dict[int, Footprint]:
         for index in totals.vectors:
             part = graph.parts[index]
             own = table.own(part, introduced=graph.sources[index].introduced)
-            sums = [ZERO] * len(own)
+            sums = (ZERO,) * len(own)
             for way in WAYS_SEEN:
                 amount = needed.seen.get((index, way), ZERO) / part.declared
                 if amount:
                     moved = own if way == "keep" else table.restaged(own, way)
-                    sums = [kg + amount * v for kg, v in zip(sums, moved, strict=True)]
+                    sums = tuple(kg + amount * v for kg, v in zip(sums, moved, strict=True))
             found[index] = table.footprint(sums)
     return found
 

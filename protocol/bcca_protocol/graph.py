@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
+import msgspec
+
 from bcca_protocol.errors import StatementError, UnitError
 from bcca_protocol.partial import Bought, Part
 from bcca_protocol.period import Span
@@ -22,7 +24,7 @@ Choice = Verified[Part] | Missing
 Chooser = Callable[[Part, Bought], Choice]
 
 
-class Term(NamedTuple):
+class Term(msgspec.Struct, frozen=True, gc=False):
     """One input line that is fed: `amount` in units of the supplier's product, yield included."""
 
     line: int

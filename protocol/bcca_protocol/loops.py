@@ -53,12 +53,12 @@ def solve_values(
     bare = list(dict.fromkeys(_bare(column, stages) for column in table.columns))
     solved = _solve(graph, unknowns, a, bare, given)
     return {
-        part: [
+        part: tuple(
             linear.rounded(
                 solved[_unknown(part, column, stages)][bare.index(_bare(column, stages))]
             )
             for column in table.columns
-        ]
+        )
         for part in component
     }
 

@@ -125,12 +125,13 @@ def _add_up(
     """Return the lines' sum, and what each counts: convert, x factor, x share (SPEC 3.4)."""
     rows: dict[Stage, dict[int, Decimal]] = {}
     counted: list[Decimal] = []
-    amounts = activity.amounts_in(lines, factors)
-    for line, factor, amount in zip(lines, factors, amounts, strict=True):
-        row, whole = rows.setdefault(line.stage, {}), ZERO
+    for line, factor, written in zip(lines, factors, activity.amounts(lines), strict=True):
+        fits = line.unit == factor.unit
+        amount = written if fits else activity.converted(line, written, factor.unit)
+        row, joint, whole = rows.setdefault(line.stage, {}), line.joint, ZERO
         for place, value in footprint.figures(factor.values):
             kg = amount * value
-            if line.joint:
+            if joint:
                 kg *= share
             row[place] = row[place] + kg if place in row else kg
             if place in _COUNTED:

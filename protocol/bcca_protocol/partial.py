@@ -79,7 +79,9 @@ def reduce(statement: PartialFootprint, commitment: str) -> Part:
 def _reduce(statement: PartialFootprint, commitment: str) -> Part:
     mass_kg = own.mass_of(statement)
     scale = Scale.of(statement, mass_kg)
-    _distinct([*[a.id for a in statement.activities], *[i.id for i in statement.inputs]], "line id")
+    names = [line.id for line in statement.activities]
+    names += [line.id for line in statement.inputs]
+    _distinct(names, "line id")
     market, tally = own.add_up(statement, scale)
     _compare("footprint", footprint.decode(statement.footprint), market)
     location = None

@@ -1,13 +1,15 @@
 """Times and spans of time in statements (SPEC 4.4)."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 from bcca_protocol.errors import StatementError
 from bcca_protocol.inventory import Interval
-from bcca_protocol.limits import MAX_VALIDITY_YEARS
+from bcca_protocol.limits import MAX_KEPT_PERIODS, MAX_VALIDITY_YEARS
 
 _MIDNIGHT_AFTER = "24"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_YEAR = 9999  # times are written with four digits, and sort as written
 
 
@@ -43,10 +45,16 @@ def text(at: datetime) -> str:
 
 
 def text_at(seconds: int) -> str:
-    """Return the POSIX time `seconds` as statements write it."""
-    return text(datetime.fromtimestamp(seconds, UTC))
+    """Return the POSIX time `seconds` as statements write it; raises StatementError after 9999."""
+    try:
+        return text(_EPOCH + timedelta(seconds=seconds))
+    except OverflowError as error:
+        raise StatementError(
+            f"POSIX time {seconds}: not before the year {LAST_YEAR + 1}"
+        ) from error
 
 
+@lru_cache(MAX_KEPT_PERIODS)
 def span(interval: Interval, what: str) -> Span:
     """Return the span of `interval`; raises StatementError unless it ends after it starts."""
     if moment(interval.start) >= moment(interval.end):
@@ -54,6 +62,7 @@ def span(interval: Interval, what: str) -> Span:
     return Span(interval.start, interval.end)
 
 
+@lru_cache(MAX_KEPT_PERIODS)
 def validity(period: Interval, given: Interval | None) -> Span:
     """Return when a statement may be used: as given, else three years from its period's end.
 

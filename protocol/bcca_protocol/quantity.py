@@ -75,7 +75,9 @@ def numbers(texts: Sequence[str]) -> list[Decimal]:
     if not _NUMBERS.fullmatch(joined) or joined.count(",") != len(texts):
         wrong = next(text for text in texts if not _NUMBER.search(text))
         raise MalformedError(f"number {showable(repr(wrong))}: not a plain decimal")
-    return [Decimal(text) if len(text) <= MAX_DIGITS else number(text) for text in texts]
+    if max(map(len, texts), default=0) > MAX_DIGITS:
+        return list(map(number, texts))
+    return list(map(Decimal, texts))
 
 
 def positive(text: str, what: str) -> Decimal:

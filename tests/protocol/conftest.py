@@ -80,8 +80,9 @@ class Company:
         """Start the log with genesis, log key and statement key."""
         self.log_key = signer(self.origin, "log")
         self.statement_key = signer(self.origin, "statement")
-        recovery = signer(self.origin, "recovery").key.public
-        self.enter(Genesis(recovery_hash=hashlib.sha256(recovery).digest()).encode())
+        self.recovery_key = signer(self.origin, "recovery")
+        recovery_hash = hashlib.sha256(self.recovery_key.key.public).digest()
+        self.enter(Genesis(recovery_hash=recovery_hash).encode())
         self.enter(KeyAdd(role=Role.LOG, key=self.log_key.key).encode())
         self.enter(KeyAdd(role=Role.STATEMENT, key=self.statement_key.key).encode())
 
@@ -111,13 +112,15 @@ class Company:
         entry = verify.entry_of(Envelope.parse(envelope), 2).encode().encode()
         return self.lines.index(entry)
 
-    def note(self, size: int | None = None, witnesses: Sequence[int] = (1, 2, 3, 4, 5)) -> Note:
+    def note(
+        self, size: int | None = None, witnesses: Sequence[int] = (1, 2, 3, 4, 5), at: int = AT
+    ) -> Note:
         """Return a checkpoint over the first `size` entries, signed and cosigned."""
         lines = self.lines[: len(self.lines) if size is None else size]
         root = merkle.Tree(map(merkle.leaf_hash, lines)).root()
         head = Checkpoint(origin=self.origin, size=len(lines), root=root)
         signed = checkpoint.sign_checkpoint(head, [self.log_key])
-        cosigned = [checkpoint.cosign(head.encode(), witness(n), at=AT + n) for n in witnesses]
+        cosigned = [checkpoint.cosign(head.encode(), witness(n), at=at + n) for n in witnesses]
         return signed.with_signatures(cosigned)
 
     def proof(self, index: int, size: int | None = None) -> TlogProof:
@@ -494,3 +497,15 @@ def line() -> Callable[..., Activity]:
 def per() -> Callable[..., Factor]:
     """Write a factor: fossil kg CO2e, unit, and whatever else."""
     return factor
+
+
+@pytest.fixture
+def signs() -> Callable[..., SeedSigner]:
+    """Return the signer that a name and a use always get."""
+    return signer
+
+
+@pytest.fixture
+def cosigns() -> Callable[[int], SeedSigner]:
+    """Return the signer of one of the five witnesses."""
+    return witness

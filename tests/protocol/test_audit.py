@@ -484,6 +484,19 @@ def test_looked_at_from_before_it_was_seen_a_log_has_no_quorum(
     assert audited(chain, *evidence, at=AT + 5 - MAX_CLOCK_SKEW_SECONDS).as_of == SEEN
 
 
+def test_a_log_that_a_quorum_saw_after_the_last_year_is_refused(
+    chain: Any, evidence: Evidence
+) -> None:
+    header, body = evidence
+    ore = chain.maker("ore")
+    late = bundle.log_line(ore.origin, ore.log_key.key.encode(), ore.note(at=2**62), ore.lines)
+
+    require_refused(
+        chain, header, [*without(body, "ore.example", LogLine), late],
+        f"POSIX time {2**62 + 2}: not before the year 10000", error=StatementError,
+    )  # fmt: skip
+
+
 # Introduction.
 
 

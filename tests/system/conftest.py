@@ -427,9 +427,14 @@ class Market:
         began = time.monotonic()
         run = self.ask(lambda fetcher: roll_up(node, fetcher, order))
         seconds = time.monotonic() - began
-        bundle = list(write_bundle(node, pack, made=period.text_at(node.clock())))
+        bundle = self.bundle(pack)
         report = audit(bundle, node.trust.required())
         return Outcome(run=run, report=report, bundle=bundle, seconds=seconds)
+
+    def bundle(self, pack: str) -> list[bytes]:
+        """Return the pack maker's bundle about its newest roll-up."""
+        node = self.member(HEAD).node
+        return list(write_bundle(node, pack, made=period.text_at(node.clock())))
 
     def collect(self, pack: str, **plan: Any) -> Collected:
         """Return what the pack maker reads for a pack, and no more."""
