@@ -26,13 +26,19 @@ def check(lines: Iterable[Activity], gwp: str, *, allocated: bool) -> None:
             _check_leg(line, line.leg)
 
 
-def amounts(lines: Sequence[Activity]) -> list[Decimal]:
-    """Return the amount of each line; raises MalformedError, LimitError, or StatementError."""
-    found = numbers([line.amount for line in lines])
-    if any(map(Decimal.is_signed, found)):
+def amounts_in(lines: Sequence[Activity], units: Sequence[str]) -> list[Decimal]:
+    """Return the amount of each line in a unit of its factor; raises MalformedError, LimitError.
+
+    Raises StatementError below zero or where a unit does not fit.
+    """
+    amounts = numbers([line.amount for line in lines])
+    if any(map(Decimal.is_signed, amounts)):
         wrong = next(line for line in lines if line.amount.startswith("-"))
         raise StatementError(f"line {wrong.id}: amount: {wrong.amount} is below zero")
-    return found
+    return [
+        amount if line.unit == unit else converted(line, amount, unit)
+        for line, amount, unit in zip(lines, amounts, units, strict=True)
+    ]
 
 
 def converted(line: Activity, amount: Decimal, unit: str) -> Decimal:

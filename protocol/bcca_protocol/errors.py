@@ -19,6 +19,9 @@
 A message says what was refused and shows the two things that differ.
 """
 
+import contextlib
+from collections import abc
+
 
 class BccaError(Exception):
     """Anything this project refuses, with one sentence for people."""
@@ -78,3 +81,12 @@ class UnitError(UnusableError):
 
 class UnavailableError(BccaError):
     """Somebody who did not answer, or not in time."""
+
+
+@contextlib.contextmanager
+def refused_at(what: str, step: str) -> abc.Iterator[None]:
+    """Say what is checked and at which step in front of whatever is refused inside."""
+    try:
+        yield
+    except RefusedError as error:
+        raise type(error)(f"{what} refused at step {step}: {error}") from error

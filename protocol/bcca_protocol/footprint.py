@@ -33,11 +33,13 @@ OF_WHICH = frozenset[Component]({"aviation", "packaging"})  # shown beside the s
 UPTAKE = frozenset[Component]({"biogenicCO2", "biogenicUptake"})
 EXCLUDING_UPTAKE = tuple(c for c in COMPONENTS if c not in OF_WHICH | UPTAKE)
 INCLUDING_UPTAKE = tuple(c for c in COMPONENTS if c not in OF_WHICH)
+_COUNTED = frozenset(COMPONENTS.index(c) for c in EXCLUDING_UPTAKE)
 _NEVER_NEGATIVE = frozenset[Component]({"biogenicCO2"})
 _NEVER_POSITIVE = frozenset[Component](
     {"biogenicUptake", "landRemovals", "technologicalRemovals", "ccsCapture"}
 )
-_ONE_SIDED = frozenset(COMPONENTS.index(c) for c in _NEVER_NEGATIVE | _NEVER_POSITIVE)
+_ONE_SIDED = _NEVER_NEGATIVE | _NEVER_POSITIVE
+_PLACES = {component: place for place, component in enumerate(COMPONENTS)}
 
 
 class Cell(NamedTuple):
@@ -78,25 +80,35 @@ Footprint = Mapping[Cell, Decimal]  # kg CO2e; a cell that is absent is zero
 CELLS = {stage: tuple(Cell(stage, component) for component in COMPONENTS) for stage in STAGES}
 
 
-def parse(components: Components) -> tuple[tuple[int, Decimal], ...]:
-    """Return what is written, by place in `COMPONENTS`; raises MalformedError, LimitError."""
-    texts = msgspec.structs.astuple(components)
-    places = [place for place, text in enumerate(texts) if text is not None]
-    return tuple(zip(places, numbers([texts[place] for place in places]), strict=True))
+class Figures(NamedTuple):
+    """What `Components` write: values and their places in `COMPONENTS`, and the sum that counts."""
+
+    places: tuple[int, ...]
+    values: tuple[Decimal, ...]
+    counted: Decimal
 
 
 # Thousands of statements use the factors of one data set.
-figures = lru_cache(MAX_KEPT_FACTORS)(parse)
+@lru_cache(MAX_KEPT_FACTORS)
+def figures(components: Components) -> Figures:
+    """Return what is written; raises MalformedError, LimitError."""
+    pairs = list(_pairs(components))
+    with decimal.localcontext(arithmetic()):
+        counted = sum((value for place, value in pairs if place in _COUNTED), ZERO)
+    places, values = zip(*pairs, strict=True) if pairs else ((), ())
+    return Figures(places, values, counted)
+
+
+def _pairs(components: Components) -> Iterable[tuple[int, Decimal]]:
+    texts = msgspec.structs.astuple(components)
+    places = [place for place, text in enumerate(texts) if text is not None]
+    return zip(places, numbers([texts[place] for place in places]), strict=True)
 
 
 def values_of(components: Components) -> list[tuple[Component, Decimal]]:
     """Return the written values by component, in the order of `COMPONENTS`."""
-    return [(COMPONENTS[place], value) for place, value in figures(components)]
-
-
-def cells(stage: Stage, components: Components) -> list[tuple[Cell, Decimal]]:
-    """Return the written values of one stage by cell, in the order of `COMPONENTS`."""
-    return [(CELLS[stage][place], value) for place, value in figures(components)]
+    found = figures(components)
+    return [(COMPONENTS[p], value) for p, value in zip(found.places, found.values, strict=True)]
 
 
 def decode(stages: Stages) -> dict[Cell, Decimal]:
@@ -105,21 +117,30 @@ def decode(stages: Stages) -> dict[Cell, Decimal]:
     for stage, components in zip(STAGES, msgspec.structs.astuple(stages), strict=True):
         if components is not None:
             here = CELLS[stage]
-            for place, value in parse(components):
-                if value and place in _ONE_SIDED:
-                    _check_side(here[place], value)
-                footprint[here[place]] = value
+            footprint |= {here[place]: value for place, value in _pairs(components)}
+    check_sides(footprint)
     return footprint
 
 
 def encode(footprint: Footprint) -> Stages:
     """Return `footprint` as it is written: zeros left out, numbers plain."""
-    by_stage: dict[Stage, Components | None] = {}
-    for stage in STAGES:
-        texts = [plain(footprint.get(cell, ZERO)) for cell in CELLS[stage]]
-        given = [None if text == "0" else text for text in texts]
-        by_stage[stage] = Components(*given) if any(given) else None
-    return Stages(*by_stage.values())
+    rows: dict[Stage, list[str | None]] = {}
+    for (stage, component), value in footprint.items():
+        text = plain(value)
+        if text != "0":
+            row = rows.setdefault(stage, [None] * len(COMPONENTS))
+            row[_PLACES[component]] = text
+    return Stages(*[Components(*rows[stage]) if stage in rows else None for stage in STAGES])
+
+
+def check_sides(footprint: Footprint) -> None:
+    """Raise StatementError for a component on the wrong side of zero (SPEC 4.5)."""
+    for cell, value in footprint.items():
+        if cell.component not in _ONE_SIDED or not value:
+            continue
+        if (cell.component in _NEVER_NEGATIVE) == (value < 0):
+            side = "below" if value < 0 else "above"
+            raise StatementError(f"footprint {cell.stage}.{cell.component}: {value} is {side} zero")
 
 
 def total(footprint: Footprint, components: Iterable[Component] = EXCLUDING_UPTAKE) -> Decimal:
@@ -142,9 +163,3 @@ def _sum(footprint: Footprint, stages: Iterable[Stage], components: Sequence[Com
     with decimal.localcontext(arithmetic()):
         cells = (footprint.get(Cell(s, c), ZERO) for s in stages for c in components)
         return sum(cells, ZERO)
-
-
-def _check_side(cell: Cell, value: Decimal) -> None:
-    if (cell.component in _NEVER_NEGATIVE) == (value < 0):
-        side = "below" if value < 0 else "above"
-        raise StatementError(f"footprint {cell.stage}.{cell.component}: {value} is {side} zero")

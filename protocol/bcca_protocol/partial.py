@@ -8,7 +8,7 @@ import msgspec
 
 from bcca_protocol import footprint, own, particulars, period
 from bcca_protocol.errors import StatementError
-from bcca_protocol.footprint import Footprint
+from bcca_protocol.footprint import Footprint, Stages
 from bcca_protocol.inventory import Activity, Input
 from bcca_protocol.own import Scale, Tally
 from bcca_protocol.period import Span
@@ -83,11 +83,11 @@ def _reduce(statement: PartialFootprint, commitment: str) -> Part:
     names += [line.id for line in statement.inputs]
     _distinct(names, "line id")
     market, tally = own.add_up(statement, scale)
-    _compare("footprint", footprint.decode(statement.footprint), market)
+    _compare("footprint", statement.footprint, market)
     location = None
     if statement.location_footprint is not None:
         location = own.add_up_by_location(statement, scale)
-        _compare("locationFootprint", footprint.decode(statement.location_footprint), location)
+        _compare("locationFootprint", statement.location_footprint, location)
     claims = tuple(_check_particulars(statement, mass_kg))
     _distinct(claims, "electricity certificate")
     return Part(
@@ -165,13 +165,15 @@ def _claims(line: Activity) -> Iterable[str]:
         yield instrument.claim_handle
 
 
-def _compare(what: str, written: Footprint, recomputed: Footprint) -> None:
+def _compare(what: str, stated: Stages, recomputed: Footprint) -> None:
     """Raise StatementError at the first cell where the two differ, if only in the last digit."""
-    if written == recomputed:
+    if footprint.encode(recomputed) == stated:
+        footprint.check_sides(recomputed)
         return
+    written = footprint.decode(stated)  # the same value may be written with more zeros
     for cell in sorted(written.keys() | recomputed.keys()):
         here, there = written.get(cell, ZERO), recomputed.get(cell, ZERO)
-        if here != there and plain(here) != plain(there):
+        if plain(here) != plain(there):
             raise StatementError(
                 f"{what} {cell.stage}.{cell.component} is written as {plain(here)}, "
                 f"its own lines give {plain(there)}"

@@ -14,7 +14,7 @@ from dataclasses import InitVar, dataclass, field
 from typing import Final, Self
 
 from bcca_protocol.checkpoint import Checkpoint, verify_cosignature
-from bcca_protocol.errors import BccaError, PolicyError, QuorumError, SignatureError
+from bcca_protocol.errors import BccaError, PolicyError, QuorumError, SignatureError, refused_at
 from bcca_protocol.keys import Algorithm, VerifierKey
 from bcca_protocol.limits import MAX_CLOCK_SKEW_SECONDS, MAX_POLICY_BYTES, MAX_POLICY_LINES
 from bcca_protocol.note import Note, verify_note
@@ -80,7 +80,11 @@ class Policy:
         policy = cls(
             logs=draft.logs, witnesses=draft.witnesses, groups=draft.groups, quorum=draft.quorum
         )
-        policy._require_liar_survived()
+        if policy.survives < 1:
+            raise PolicyError(
+                f"policy: {policy.rule}: two quorums may share {policy.survives + 1} witnesses, "
+                f"so f = {max(policy.survives, 0)} liars are survived, where 1 is the least"
+            )
         return policy
 
     @property
@@ -113,13 +117,6 @@ class Policy:
             return f"quorum {self.quorum}, one witness"
         return f"quorum {self.quorum}, k = {group.threshold} of n = {len(group.members)}"
 
-    def _require_liar_survived(self) -> None:
-        if self.survives < 1:
-            raise PolicyError(
-                f"policy: {self.rule}: two quorums may share {self.survives + 1} witnesses, "
-                f"so f = {max(self.survives, 0)} liars are survived, where 1 is the least"
-            )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedCheckpoint:
@@ -146,23 +143,29 @@ def verify_checkpoint(
     Raises MalformedError, LimitError, SignatureError or QuorumError. With `at`, cosignatures from
     over MAX_CLOCK_SKEW_SECONDS after it are ignored.
     """
+    what = f"checkpoint of {log_key.name}"
     # 1. It is a signed note whose text is a checkpoint.
-    note = Note.parse(text)
-    checkpoint = Checkpoint.parse(note.text)
+    with refused_at(what, "1 (note)"):
+        note = Note.parse(text)
+        checkpoint = Checkpoint.parse(note.text)
     # 2. It is of the log for which the key speaks.
-    if (checkpoint.origin, Algorithm.ED25519) != (log_key.name, log_key.algorithm):
-        raise SignatureError(f"checkpoint of {checkpoint.origin!r}, not of {log_key.encode()!r}")
+    with refused_at(what, "2 (origin)"):
+        if (checkpoint.origin, Algorithm.ED25519) != (log_key.name, log_key.algorithm):
+            raise SignatureError(
+                f"checkpoint of {checkpoint.origin!r}, not of {log_key.encode()!r}"
+            )
     # 3. That log signed it.
-    verify_note(note, (log_key,))
+    with refused_at(what, "3 (log signature)"):
+        verify_note(note, (log_key,))
     # 4. Every cosignature by a witness of the policy holds.
-    cosigned = _cosignatures(note, policy)
+    with refused_at(what, "4 (cosignatures)"):
+        cosigned = _cosignatures(note, policy)
     # 5. Those who count are a quorum: not the log itself, and nobody from the future.
     times = _counted(cosigned, log_key, at)
-    if not policy.is_quorum(times.keys()):
-        raise QuorumError(
-            f"checkpoint of {checkpoint.origin}, size {checkpoint.size}: cosigned by "
-            f"{', '.join(times) or 'nobody'}, which is not the {policy.rule}"
-        )
+    with refused_at(what, "5 (quorum)"):
+        if not policy.is_quorum(times.keys()):
+            seen = f"size {checkpoint.size}: cosigned by {', '.join(times) or 'nobody'}"
+            raise QuorumError(f"{seen}, which is not the {policy.rule}")
     # 6. Its time is the latest at which, or after which, a quorum cosigned.
     return VerifiedCheckpoint(
         maker=_MAKER,
@@ -221,7 +224,10 @@ class _Draft:
         """Add what one line says."""
         match items:
             case ["log", vkey, *url] if len(url) <= 1:
-                self._add_log(self._key(vkey, Algorithm.ED25519), _url(url))
+                key = self._key(vkey, Algorithm.ED25519)
+                if key.name in self.logs:
+                    raise PolicyError(f"log {key.name} is named twice")
+                self.logs[key.name] = LogLine(key=key, url=_url(url))
             case ["witness", name, vkey, *url] if len(url) <= 1:
                 self._require_new(name)
                 key = self._key(vkey, Algorithm.ED25519_COSIGNATURE)
@@ -232,11 +238,6 @@ class _Draft:
                 self._set_quorum(name)
             case _:
                 raise PolicyError(f"{items[0]!r} and {len(items) - 1} items: no known line")
-
-    def _add_log(self, key: VerifierKey, url: str | None) -> None:
-        if key.name in self.logs:
-            raise PolicyError(f"log {key.name} is named twice")
-        self.logs[key.name] = LogLine(key=key, url=url)
 
     def _add_group(self, name: str, threshold: str, members: tuple[str, ...]) -> None:
         self._require_new(name)

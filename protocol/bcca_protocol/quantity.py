@@ -102,8 +102,7 @@ def plain(value: Decimal) -> str:
     At most MAX_DECIMALS digits stand behind the point: what is smaller is rounded away. Raises
     LimitError for a value that no reader accepts.
     """
-    exponent = value.as_tuple().exponent
-    if isinstance(exponent, int) and exponent < -MAX_DECIMALS:
+    if value.adjusted() < MAX_DIGITS - MAX_DECIMALS:  # else 34 digits end before that
         value = value.quantize(_SMALLEST, context=arithmetic())
     return written(value)
 

@@ -6,7 +6,8 @@ itself and its inclusion proof are checked; only then may it stand in a manifest
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final, Generic, TypeAlias, TypeGuard, TypeVar, final
 
 from bcca_protocol import merkle, partial, rollup, statement
@@ -15,6 +16,7 @@ from bcca_protocol.envelope import Envelope, EnvelopeSignature, pae
 from bcca_protocol.errors import (
     AuthorshipError,
     BccaError,
+    ConflictError,
     MalformedError,
     ProofError,
     RefusedError,
@@ -128,10 +130,8 @@ def verify_in_bulk(envelope: bytes, log: VerifiedLog) -> Verified[Fact]:
     Raises what the step that fails raises, with the statement and the step in front.
     """
     check = _Check(log)
-    try:
+    with check.refusals():
         fact, index, nonce = check.entered(envelope)
-    except BccaError as error:
-        raise check.refusal(error) from error
     return Verified(_MAKER, fact, index=index, nonce=nonce, log=log)
 
 
@@ -141,11 +141,9 @@ def verify_signed(envelope: bytes, log: VerifiedLog) -> Signed[Fact]:
     What `verify_in_bulk` does and step 8; the log's entries stand in for an inclusion proof.
     """
     check = _Check(log)
-    try:
+    with check.refusals():
         fact, index, nonce = check.entered(envelope)
         check.signed()
-    except BccaError as error:
-        raise check.refusal(error) from error
     return Signed(_MAKER, fact, index=index, nonce=nonce, log=log)
 
 
@@ -158,12 +156,10 @@ def verify_alone(
     statement's index. Raises what the step that fails raises, statement and step in front.
     """
     check = _Check(log)
-    try:
+    with check.refusals():
         fact, index, nonce = check.entered(envelope)
         check.signed()
         check.included(proof, head)
-    except BccaError as error:
-        raise check.refusal(error) from error
     return Signed(_MAKER, fact, index=index, nonce=nonce, log=log)
 
 
@@ -178,7 +174,7 @@ class _Check:
     def entered(self, data: bytes) -> tuple[Fact, int, str]:
         """Take steps 1 to 7; return the fact, its index and its nonce."""
         # 1. A DSSE envelope of in-toto type with exactly one signature and its keyid.
-        envelope = Envelope.parse(data)
+        self._envelope = envelope = Envelope.parse(data)
         self._signature = _one_signature(envelope)
         # 2. The commitment is the SHA-256 of the pre-authentication encoding.
         self._message = pae(envelope.payload_type, envelope.payload)
@@ -189,8 +185,10 @@ class _Check:
         history = self._log.history
         record = history.statements.get(commitment)
         if record is None:
+            end = history.broken
             raise AuthorshipError(
                 f"the log holds no entry for {self._name} among its {history.size} entries"
+                + ("" if end is None else f"; nothing counts from the malformed entry {end}")
             )
         self._record = record
         # 4. The entry names this signature, and a statement key that was valid at its index.
@@ -219,32 +217,28 @@ class _Check:
     def included(self, proof: TlogProof, head: VerifiedCheckpoint) -> None:
         """Take step 9: the entry is in the tree that the checkpoint signs."""
         self._step = "9 (inclusion)"
-        if head.checkpoint.origin != self._log.origin:
-            raise ProofError(
-                f"checkpoint of {head.checkpoint.origin}, statement of {self._log.origin}"
+        tree, read = head.checkpoint, self._log.head.checkpoint
+        if tree.origin != read.origin:
+            raise ProofError(f"checkpoint of {tree.origin}, statement of {read.origin}")
+        if tree.size == read.size and tree.root != read.root:
+            raise ConflictError(
+                f"two trees of size {tree.size}, with root {tree.root.hex()} and {read.root.hex()}"
             )
-        record = self._record
-        if proof.index != record.index:
-            raise ProofError(f"a proof for leaf {proof.index}, the entry is leaf {record.index}")
-        entry = StatementEntry(
-            commitment=bytes.fromhex(self._name),
-            key=record.key,
-            signature_hash=record.signature_hash,
-        )
-        merkle.verify_inclusion(
-            merkle.leaf_hash(entry.encode().encode()),
-            proof.index,
-            head.checkpoint.size,
-            proof.path,
-            head.checkpoint.root,
-        )
+        entry = self._record
+        if proof.index != entry.index:
+            raise ProofError(f"a proof for leaf {proof.index}, the entry is leaf {entry.index}")
+        leaf = merkle.leaf_hash(entry_of(self._envelope, entry.key).encode().encode())
+        merkle.verify_inclusion(leaf, proof.index, tree.size, proof.path, tree.root)
 
-    def refusal(self, error: BccaError) -> RefusedError:
-        """Return `error` as a refusal that names the statement and the step."""
-        kind = type(error) if isinstance(error, RefusedError) else StatementError
-        return kind(
-            f"statement {self._name} of {self._log.origin} refused at step {self._step}: {error}"
-        )
+    @contextmanager
+    def refusals(self) -> Iterator[None]:
+        """Name the statement and the step in front of whatever is refused inside."""
+        try:
+            yield
+        except BccaError as error:
+            kind = type(error) if isinstance(error, RefusedError) else StatementError
+            what = f"statement {self._name} of {self._log.origin}"
+            raise kind(f"{what} refused at step {self._step}: {error}") from error
 
     def _match_signature(self, entered: bytes) -> None:
         if self._signature.keyid != self._key.label:

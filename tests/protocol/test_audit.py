@@ -472,7 +472,7 @@ def test_a_log_under_too_few_witnesses_is_refused(chain: Any, evidence: Evidence
 
     require_refused(
         chain, header, [*without(body, "ore.example", LogLine), few],
-        "checkpoint of ore.example, size 4: cosigned by w1, w2, w3", error=QuorumError,
+        "checkpoint of ore.example", "size 4: cosigned by w1, w2, w3", error=QuorumError,
     )  # fmt: skip
 
 

@@ -73,9 +73,11 @@ def test_numbers_are_written_plain() -> None:
     assert stages == Stages(production=Components(fossil="0.00000015"))
 
 
-def test_a_value_too_long_to_write_is_refused() -> None:
+def test_a_value_too_long_to_write_is_refused_and_one_too_small_is_zero() -> None:
     with pytest.raises(LimitError):
-        footprint.encode({Cell("production", "fossil"): Decimal("1E-200")})
+        footprint.encode({Cell("production", "fossil"): Decimal("1E+200")})
+
+    assert footprint.encode({Cell("production", "fossil"): Decimal("1E-200")}) == Stages()
 
 
 def test_a_written_zero_is_read_as_zero() -> None:
@@ -146,9 +148,4 @@ def test_values_come_in_the_order_of_components_however_they_were_written() -> N
         ("fossil", Decimal(3)),
         ("landUseChange", Decimal(2)),
         ("packaging", Decimal(1)),
-    ]
-    assert [cell for cell, _ in footprint.cells("use", values)] == [
-        Cell("use", "fossil"),
-        Cell("use", "landUseChange"),
-        Cell("use", "packaging"),
     ]

@@ -327,26 +327,40 @@ class Market:
         self, made: Envelope, product: str, *, by: str = LIAR, key: int | None = None
     ) -> bytes:
         """Enter any envelope in the true log of `by`, to be served by its true app."""
+        [entered] = self.enter_all([(made, product)], by=by, key=key)
+        return entered
+
+    def enter_all(
+        self, many: Sequence[tuple[Envelope, str]], *, by: str = LIAR, key: int | None = None
+    ) -> list[bytes]:
+        """Enter any envelopes, each about a product, under one checkpoint."""
         node = self.member(by).node
         index = node.keystore.record(Role.STATEMENT).index if key is None else key
-        entry, span = verify.entry_of(made, index), last_full_year(datetime.now(UTC))
+        entries = [verify.entry_of(made, index) for made, _ in many]
+        span = last_full_year(datetime.now(UTC))
         with node.database.write() as session:
-            row = OwnStatement(
-                commitment=entry.commitment.hex(),
-                index=log.append(session, [entry.encode()]),
-                kind=PARTIAL_FOOTPRINT,
-                product=product,
-                site=None,
-                batch=None,
-                period_start=span.start,
-                period_end=span.end,
-                sharing="public",
-                envelope=made.encode(),
-            )
-            statements.add(session, [row])
+            first = log.append(session, [entry.encode() for entry in entries])
+            rows = [
+                OwnStatement(
+                    commitment=entry.commitment.hex(),
+                    index=at,
+                    kind=PARTIAL_FOOTPRINT,
+                    product=product,
+                    site=None,
+                    batch=None,
+                    period_start=span.start,
+                    period_end=span.end,
+                    sharing="public",
+                    envelope=made.encode(),
+                )
+                for at, (entry, (made, product)) in enumerate(
+                    zip(entries, many, strict=True), first
+                )
+            ]
+            statements.add(session, rows)
             log.sign(session, node.keys.signer(Role.LOG))
         assert self.cosigned(by).published
-        return row.envelope
+        return [row.envelope for row in rows]
 
     def append(self, *lines: str, by: str = LIAR) -> int:
         """Append any lines to the true log of `by`; return the index of the first."""

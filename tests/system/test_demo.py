@@ -367,23 +367,13 @@ def test_a_case_with_loops_outputs_other_than_1_and_an_unreached_process(tmp_pat
 
 
 def test_a_product_and_an_amount_may_be_asked_for(tmp_path: Path) -> None:
-    written = small(tmp_path / "small")
+    written = small(tmp_path / "small")  # it names no reference flow, and no companies
 
     found = shown(written.write(), tmp_path, product="product P2", amount="2.5")
 
     require_exact(found, written.exact())
     assert found.run.statement.declared_unit.amount == "2.5"
     require_close(total_of(found.run), found.products["P2"] * Decimal("2.5"))
-
-
-def test_without_a_reference_it_is_the_one_product_that_nobody_consumes(tmp_path: Path) -> None:
-    folder = small(tmp_path / "small")
-    folder.bought.remove(("P2", "P4", "0"))
-
-    found = shown(folder.write(), tmp_path)
-
-    assert found.run.statement.product.id == urn("small", "P4")
-    require_exact(found, folder.exact())
 
 
 def test_the_sodium_ion_pack_comes_out_at_its_known_answers(

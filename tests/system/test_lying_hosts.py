@@ -204,6 +204,29 @@ def test_an_answer_that_is_packed_is_refused(market: Any, lies: Any) -> None:
     require_refused(market.gap(product), f"{market.member(LIAR).url}{STATEMENTS}", "gzip")
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x": "y" * 100_000},
+        {"content-length": "9" * 30},
+        {"content-length": "300000000"},
+        {"content-encoding": "\x9b2J"},
+    ],
+    ids=["100 kB long", "a length of 30 digits", "a length over any", "escapes"],
+)
+def test_headers_that_nobody_needs_are_refused(
+    market: Any, lies: Any, headers: dict[str, str]
+) -> None:
+    product = market.sold("7")
+    market.lies(STATEMENTS, lies.answers(b"", headers=headers))
+    market.loses_patience()
+
+    reason = market.trouble(product)
+
+    require_refused(reason, f"{market.member(LIAR).url}{STATEMENTS}")
+    assert "\x9b" not in reason
+
+
 @pytest.mark.parametrize("status", [401, 404, 500, 204])
 def test_another_status_is_a_gap(market: Any, lies: Any, status: int) -> None:
     product = market.sold("7")

@@ -331,42 +331,40 @@ NOT_CANONICAL = {
 }
 
 
-def enter_not_canonical(market: Any, written: tuple[bytes, bytes]) -> tuple[str, list[bytes]]:
-    """Enter a new product twice, once with the amount written so, once with the factor."""
-    amount, factor = written
-    product = market.new_urn(LIAR)
-    payload = market.payload(market.part(LIAR, product, "7"))
-    return product, [
-        enter(market, each(payload), product) for each in (number(amount), figure(factor))
-    ]
-
-
 @pytest.mark.parametrize("written", NOT_CANONICAL.values(), ids=NOT_CANONICAL)
 def test_a_statement_that_is_not_canonical_is_refused(
     market: Any, written: tuple[bytes, bytes]
 ) -> None:
-    _, shown = enter_not_canonical(market, written)
+    amount, factor = written
+    product = market.new_urn(LIAR)
+    payload = market.payload(market.part(LIAR, product, "7"))
+    forms = [market.signed(each(payload)) for each in (number(amount), figure(factor))]
 
-    for each in shown:
-        ways = market.both_ways(each, proof_of=name_of(each))
+    for shown in market.enter_all([(each, product) for each in forms]):
+        ways = market.both_ways(shown, proof_of=name_of(shown))
         for reason in (ways.bulk, ways.alone):
-            require_refused(reason, "MalformedError", name_of(each), "refused at step")
+            require_refused(reason, "MalformedError", name_of(shown), "refused at step")
 
 
 def test_statements_that_are_not_canonical_are_gaps_and_the_rest_is_added_up(market: Any) -> None:
-    entered = [enter_not_canonical(market, written) for written in NOT_CANONICAL.values()]
-    names = {product: name_of(shown[1]) for product, shown in entered}
+    products = [market.new_urn(LIAR) for _ in NOT_CANONICAL]
+    payloads = [market.payload(market.part(LIAR, each, "7")) for each in products]
+    forms = [
+        market.signed(figure(factor)(payload))
+        for payload, (_, factor) in zip(payloads, NOT_CANONICAL.values(), strict=True)
+    ]
+    shown = market.enter_all(list(zip(forms, products, strict=True)))
     honest = market.sold("7")
 
     outcome = market.run(
-        market.pack(*(market.bought(LIAR, each, "1") for each in (honest, *names)))
+        market.pack(*(market.bought(LIAR, each, "1") for each in (honest, *products)))
     )
 
-    reasons = {product: why for (_, product), why in outcome.run.sum.collected.troubles.items()}
+    troubles = outcome.run.sum.collected.troubles
     assert outcome.total == outcome.report.total == 27 + 7
-    assert outcome.gaps == list(reasons.values())
-    for product, name in names.items():
-        require_refused(reasons[product], name, market.origin(LIAR), "refused at step")
+    assert outcome.gaps == [troubles[market.origin(LIAR), each] for each in products]
+    for envelope, reason in zip(shown, outcome.gaps, strict=True):
+        require_refused(reason, name_of(envelope), market.origin(LIAR), "refused at step")
 
 
 def test_a_statement_nested_10_000_deep_is_refused(market: Any) -> None:
