@@ -21,7 +21,9 @@ from bcca_protocol.entry import (
     KeyRetire,
     StatementEntry,
     Status,
+    StatusEntry,
     compromised_message,
+    status_handle,
 )
 from bcca_protocol.envelope import Envelope, EnvelopeSignature, pae
 from bcca_protocol.errors import (
@@ -45,7 +47,6 @@ from bcca_protocol.limits import MAX_PROOF_HASHES, MAX_STATEMENT_BYTES
 from bcca_protocol.note import Note, NoteSignature
 from bcca_protocol.policy import Policy, verify_checkpoint
 from bcca_protocol.proof import TlogProof
-from bcca_protocol.statement import Product
 from bcca_protocol.verify import (
     PAYLOAD_TYPE,
     Fact,
@@ -58,7 +59,7 @@ from bcca_protocol.verify import (
     verify_log,
     verify_signed,
 )
-from bcca_protocol.wire import b64, showable
+from bcca_protocol.wire import b64, showable, unb64
 
 GARBAGE = bytes(range(64))
 
@@ -101,14 +102,14 @@ SINGLY = {"alone": alone, "in a bundle": in_a_bundle}
 BOTH = {**SINGLY, "in bulk": in_bulk}
 
 
-@pytest.fixture(params=BOTH.values(), ids=BOTH)
+@pytest.fixture(params=BOTH.values(), ids=list(BOTH))
 def check(request: pytest.FixtureRequest) -> Check:
     """One way of checking after the other."""
     way: Check = request.param
     return way
 
 
-@pytest.fixture(params=SINGLY.values(), ids=SINGLY)
+@pytest.fixture(params=SINGLY.values(), ids=list(SINGLY))
 def singly(request: pytest.FixtureRequest) -> Check:
     """One way after the other in which the signature itself is checked."""
     way: Check = request.param
@@ -842,14 +843,20 @@ def test_a_statement_is_not_found_in_the_log_of_another(
     )  # fmt: skip
 
 
+def became(data: bytes, status: Status) -> str:
+    """Return the entry that says what became of a statement."""
+    nonce = unb64(json.loads(payload_of(data))["predicate"]["nonce"], "nonce")
+    handle = status_handle(nonce, bytes.fromhex(commitment_of(data)))
+    return StatusEntry(handle=handle, status=status, successor=None).encode()
+
+
 @pytest.mark.parametrize("status", [None, *Status])
 def test_a_commitment_entered_twice_counts_at_its_first_entry(
     check: Check, chain: Any, maker: Any, status: Status | None
 ) -> None:
     honest = maker.envelopes[0]
     if status is not None:
-        chain.companies["precursor.example"] = maker  # whom a short name would find
-        chain.status("precursor", commitment_of(honest), status)
+        maker.enter(became(honest, status))
     maker.enter(entry_of(Envelope.parse(honest), 2).encode())
     found = check(show(chain, maker, honest))
 
@@ -861,11 +868,12 @@ def test_a_proof_for_the_second_entry_of_a_revoked_statement_is_refused(
     chain: Any, maker: Any
 ) -> None:
     honest = maker.envelopes[0]
+    maker.enter(became(honest, Status.REVOKED))
     again = maker.enter(entry_of(Envelope.parse(honest), 2).encode())
 
     refused(
         alone, show(chain, maker, honest, proof=maker.proof(again).encode()), ProofError,
-        "9 (inclusion)", "a proof for leaf 6", "the entry is leaf 3",
+        "9 (inclusion)", "a proof for leaf 7", "the entry is leaf 3",
     )  # fmt: skip
 
 
@@ -1081,48 +1089,39 @@ def test_a_supplier_whose_key_another_names_for_it_feeds_nothing(
 # Bytes that two readers could take for two things
 
 
-FORMS: dict[str, tuple[bytes, bytes, str, str]] = {
+FORMS: dict[str, tuple[bytes, bytes, str]] = {
     "a duplicate key": (
         b'"amount":"1","amountKind"', b'"amount":"9","amount":"1","amountKind"',
-        "5 (payload)", '"amount":"9"',
+        """it has '9","amount":"1","amountK', where '1","amountKind":"calcula' belongs""",
     ),
     "an unknown key": (
-        b'"amount":"1","amountKind"', b'"amount":"1","amountGsp":"1","amountKind"',
-        "5 (payload)", "amountGsp",
+        b'"amount":"1","amountKind"', b'"amount":"1","amountGsp":"1","amountKind"', "amountGsp"
     ),
     "keys in another order": (
         b'"declaredUnit":{"amount":"1","unit":"kg"}', b'"declaredUnit":{"unit":"kg","amount":"1"}',
-        "5 (payload)", "not in canonical form",
+        """it has 'unit":"kg","amount":"1"}', where 'amount":"1","unit":"kg"}' belongs""",
     ),
     "a space": (
-        b'"declaredUnit":{"amount"', b'"declaredUnit": {"amount"',
-        "5 (payload)", "not in canonical form",
+        b'"declaredUnit":{"amount"', b'"declaredUnit": {"amount"', "it has ' {\"amount\""
     ),
-    "a line feed at the end": (b'"type":"https', b'"type":"https', "", ""),
     "a needless escape": (
-        b'"unit":"kg"}},"predicateType"', b'"unit":"k\\u0067"}},"predicateType"',
-        "5 (payload)", "not in canonical form",
+        b'"sharing":"public"', rb'"sharing":"publi\u0063"', "where 'c\""
     ),
-    "a null": (
-        b'"producer":{"name"', b'"producer":{"ids":null,"name"',
-        "5 (payload)", "not in canonical form",
-    ),
+    "a null": (b'"producer":{"name"', b'"producer":{"ids":null,"name"', """where 'name":"""),
     "a default written out": (
-        b'"method":{"electricity":"market","gwp":"AR6",',
-        b'"method":{"electricity":"market","gwp":"AR6","massBalance":false,',
-        "5 (payload)", "massBalance",
+        b'"gwp":"AR6",', b'"gwp":"AR6","massBalance":false,', """it has 'massBalance":false"""
     ),
 }  # fmt: skip
-del FORMS["a line feed at the end"]
 
 
-@pytest.mark.parametrize(("old", "new", "step", "shown"), FORMS.values(), ids=FORMS)
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_a_payload_in_another_form_is_refused_though_it_is_signed_and_logged(
-    check: Check, chain: Any, maker: Any, old: bytes, new: bytes, step: str, shown: str
+    check: Check, chain: Any, maker: Any, form: tuple[bytes, bytes, str]
 ) -> None:
+    old, new, told = form
     lie = with_changed(maker, old, new)
 
-    refused(check, show(chain, maker, lie), MalformedError, step, shown)
+    refused(check, show(chain, maker, lie), MalformedError, "5 (payload)", told)
 
 
 @pytest.mark.parametrize(
@@ -1175,7 +1174,7 @@ NUMBERS = {
 }
 
 
-@pytest.mark.parametrize(("text", "told"), NUMBERS.values(), ids=NUMBERS)
+@pytest.mark.parametrize("number", NUMBERS.values(), ids=NUMBERS)
 @pytest.mark.parametrize(
     "place",
     [
@@ -1187,8 +1186,9 @@ NUMBERS = {
     ids=["amount", "line", "factor", "footprint"],
 )
 def test_what_is_no_plain_decimal_is_refused_though_it_is_signed_and_logged(
-    check: Check, chain: Any, maker: Any, place: bytes, text: bytes, told: str
+    check: Check, chain: Any, maker: Any, place: bytes, number: tuple[bytes, str]
 ) -> None:
+    text, told = number
     lie = with_changed(maker, place, re.sub(rb'"[12]"', lambda _: text, place))
     shown = show(chain, maker, lie)
 
@@ -1238,10 +1238,11 @@ NAMES = {
 def test_what_a_terminal_would_obey_in_a_products_name_is_refused_and_not_repeated(
     check: Check, chain: Any, maker: Any, name: str
 ) -> None:
-    chain.sells("odd", "2", by=maker.origin, product=Product(id="urn:test:odd", name=name))
+    text = json.dumps(name, ensure_ascii=False).encode()
+    lie = with_changed(maker, b'"name":"scrap"', b'"name":%b' % text)
 
     sentence = refused(
-        check, show(chain, maker), MalformedError, "5 (payload)",
+        check, show(chain, maker, lie), MalformedError, "5 (payload)",
         "a text holds control characters, which are not shown",
     )  # fmt: skip
 
@@ -1254,10 +1255,9 @@ def test_what_a_terminal_would_obey_in_a_products_name_is_refused_and_not_repeat
 def test_what_a_terminal_would_obey_is_not_repeated_where_something_else_is_refused(
     check: Check, chain: Any, maker: Any, place: bytes, name: str
 ) -> None:
-    payload = payload_of(maker.envelopes[-1])
-    lie = payload.replace(
-        place, place.partition(b":")[0] + b":" + json.dumps(name, ensure_ascii=False).encode()
-    )
+    key = place.partition(b":")[0]
+    text = json.dumps(name, ensure_ascii=False).encode()
+    lie = payload_of(maker.envelopes[-1]).replace(place, key + b":" + text)
     data = maker.enter_envelope(signed(maker, lie))
 
     sentence = refused(check, show(chain, maker, data), MalformedError, "5 (payload)")
