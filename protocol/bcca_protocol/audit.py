@@ -234,10 +234,17 @@ def _root(graph: Graph, rolled: RollUp) -> int:
     """Return the part that the roll-up is about: same issuer, product, site, batch, period."""
     site = rolled.statement.site.id if rolled.statement.site else None
     wanted = (rolled.issuer, rolled.product, site, rolled.statement.batch, rolled.period)
-    for index, part in enumerate(graph.parts):
-        if (part.issuer, part.product, part.site, part.batch, part.period) == wanted:
-            return index
-    raise StatementError(f"no partial footprint of {rolled.product} of {rolled.issuer} is here")
+    found = [
+        index
+        for index, part in enumerate(graph.parts)
+        if (part.issuer, part.product, part.site, part.batch, part.period) == wanted
+    ]
+    if not found:
+        raise StatementError(f"no partial footprint of {rolled.product} of {rolled.issuer} is here")
+    if len(found) > 1:
+        names = " and ".join(graph.parts[index].commitment for index in found)
+        raise StatementError(f"{rolled.product} of {rolled.issuer}: two current parts, {names}")
+    return found[0]
 
 
 def _frame(stated: FootprintRollUp) -> Frame:

@@ -9,15 +9,19 @@ from typing import NamedTuple
 import msgspec
 
 from bcca_protocol import activity, footprint, particulars
+from bcca_protocol.errors import StatementError
 from bcca_protocol.footprint import CELLS, Cell, Figures, Footprint, Stage
 from bcca_protocol.inventory import Activity, Allocation, Factor
 from bcca_protocol.quantity import (
     ONE,
+    SCALES,
     ZERO,
     Unit,
     arithmetic,
     convert,
     not_negative,
+    number,
+    plain,
     positive,
 )
 from bcca_protocol.statement import PartialFootprint
@@ -87,8 +91,19 @@ def with_footprint(statement: PartialFootprint) -> PartialFootprint:
 
 
 def mass_of(statement: PartialFootprint) -> Decimal | None:
-    """Return kg of product in one declared unit, None where the statement does not say."""
-    return None if statement.mass_kg is None else positive(statement.mass_kg, "massKg")
+    """Return kg of product in one declared unit, None where the statement does not say.
+
+    Raises StatementError where a declared unit of mass says otherwise.
+    """
+    if statement.mass_kg is None:
+        return None
+    mass_kg = positive(statement.mass_kg, "massKg")
+    declared = statement.declared_unit
+    if SCALES[declared.unit].dimension == "mass":
+        stated = convert(number(declared.amount), declared.unit, "kg")
+        if stated != mass_kg:
+            raise StatementError(f"massKg: {plain(mass_kg)}, where {plain(stated)} kg are declared")
+    return mass_kg
 
 
 def mass_of_piece(mass_kg: Decimal | None, declared: Decimal, unit: Unit) -> Decimal | None:

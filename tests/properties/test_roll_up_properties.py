@@ -36,7 +36,7 @@ METHOD = Method(standards=(), gwp="AR6", recycling="cutOff", electricity="market
 CLOSE = Fraction(1, 10**30)
 ONE_UNIT = Amount("1", "kg")
 
-few = settings(max_examples=25, deadline=None, derandomize=True, database=None)
+few = settings(max_examples=20, deadline=None, derandomize=True, database=None)
 many = settings(few, max_examples=100)
 
 
@@ -300,7 +300,7 @@ def test_a_network_with_cycles_is_what_exact_fractions_say_or_refused(network: N
         assert near(values(added(facts), len(network)), expected)
 
 
-@many
+@few
 @given(networks(most=7))
 def test_a_network_without_cycles_is_what_exact_fractions_say(network: Network) -> None:
     expected = exact(network)

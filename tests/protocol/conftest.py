@@ -394,7 +394,7 @@ class Chain(Market):
 
     def frame(self, made_of: PartialFootprint, origins: Iterable[str]) -> Frame:
         """Return what a roll-up of a part says beside its numbers; logs are read as they are."""
-        heads = [self.head(self.company(origin)) for origin in sorted(origins)]
+        read = [(origin, self.company(origin).lines) for origin in sorted(origins)]
         return Frame(
             issuer=made_of.issuer,
             product=made_of.product,
@@ -404,10 +404,14 @@ class Chain(Market):
             method=made_of.method,
             sharing=made_of.sharing,
             period=made_of.period,
-            reference_date=period.text_at(min(head.time for head in heads)),
+            reference_date=period.text_at(AT + 2),  # four of five witnesses have cosigned by then
             logs=tuple(
-                ReadLog(origin=c.origin, size=str(c.size), root=b64(c.root))
-                for c in (head.checkpoint for head in heads)
+                ReadLog(
+                    origin=origin,
+                    size=str(len(lines)),
+                    root=b64(merkle.Tree(map(merkle.leaf_hash, lines)).root()),
+                )
+                for origin, lines in read
             ),
         )
 
