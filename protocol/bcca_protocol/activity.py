@@ -26,19 +26,13 @@ def check(lines: Iterable[Activity], gwp: str, *, allocated: bool) -> None:
             _check_leg(line, line.leg)
 
 
-def amounts_in(lines: Sequence[Activity], units: Sequence[str]) -> list[Decimal]:
-    """Return the amount of each line in a unit of its factor; raises MalformedError, LimitError.
-
-    Raises StatementError below zero or where a unit does not fit.
-    """
-    amounts = numbers([line.amount for line in lines])
-    if any(map(Decimal.is_signed, amounts)):
+def amounts(lines: Sequence[Activity]) -> list[Decimal]:
+    """Return the amount of each line; raises MalformedError, LimitError, StatementError below 0."""
+    found = numbers([line.amount for line in lines])
+    if any(map(Decimal.is_signed, found)):
         wrong = next(line for line in lines if line.amount.startswith("-"))
         raise StatementError(f"line {wrong.id}: amount: {wrong.amount} is below zero")
-    return [
-        amount if line.unit == unit else converted(line, amount, unit)
-        for line, amount, unit in zip(lines, amounts, units, strict=True)
-    ]
+    return found
 
 
 def converted(line: Activity, amount: Decimal, unit: str) -> Decimal:

@@ -97,8 +97,8 @@ def examine(
 
 def _evidence(found: Contents, trusted: Policy, at: int | None, on_step: OnStep) -> Evidence:
     evidence = read_evidence(found, trusted, at=at)
-    on_step(Step(2, "logs", _logs_read(evidence, trusted)))
-    on_step(Step(3, "statements", _statements_read(evidence)))
+    on_step(Step(2, "logs", evidence.tell_logs(trusted)))
+    on_step(Step(3, "statements", evidence.tell_statements()))
     return evidence
 
 
@@ -260,22 +260,6 @@ def _frame(stated: FootprintRollUp) -> Frame:
         reference_date=stated.reference_date,
         logs=stated.logs,
         corrects=stated.corrects,
-    )
-
-
-def _logs_read(evidence: Evidence, trusted: Policy) -> str:
-    entries = sum(log.history.size for log in evidence.logs.values())
-    return (
-        f"{len(evidence.logs)} logs with {entries} entries, each cosigned by the {trusted.rule}, "
-        f"which survives {trusted.survives} lying; {len(evidence.introduced)} by introduction"
-    )
-
-
-def _statements_read(evidence: Evidence) -> str:
-    lines = sum(len(each.fact.bought) for each in evidence.parts().values())
-    return (
-        f"{len(evidence.facts)} signed, entered under a valid key, own sums recomputed; "
-        f"{lines} bought lines"
     )
 
 

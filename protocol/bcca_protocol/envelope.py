@@ -33,7 +33,7 @@ class Envelope:
     def encode(self) -> bytes:
         """Return the form in which this project writes the envelope: canonical JSON."""
         signatures = tuple(
-            _WireSignature(sig=_quoted(each.signature), keyid=each.keyid)
+            _WireSignature(sig=wire.b64(each.signature), keyid=each.keyid)
             for each in self.signatures
         )
         return wire.encode(
@@ -63,7 +63,7 @@ class Envelope:
         )
         return cls(
             payload_type=found.payload_type,
-            payload=_unb64(found.payload, "envelope: payload"),
+            payload=_unb64_json(found.payload, "envelope: payload"),
             signatures=signatures,
         )
 
@@ -112,7 +112,7 @@ def verify_envelope(
 
 
 class _WireSignature(msgspec.Struct, frozen=True, omit_defaults=True):
-    sig: msgspec.Raw
+    sig: str
     keyid: str | None = None
 
 
@@ -130,17 +130,21 @@ def _quoted(data: bytes) -> msgspec.Raw:
     return msgspec.Raw(f'"{wire.b64(data)}"'.encode())
 
 
-def _unb64(string: msgspec.Raw, what: str) -> bytes:
-    """Return the bytes in standard or in URL-safe base64, but not in a mixture."""
+def _unb64_json(string: msgspec.Raw, what: str) -> bytes:
+    """Return what `_unb64` does for the text in a JSON string."""
     try:
         return wire.unb64_json(string, what)
     except MalformedError:
-        text = wire.read(bytes(string), _TEXT, what=what)
-        if "-" not in text and "_" not in text:
-            return wire.unb64(text, what)
-        if "+" in text or "/" in text:
-            raise MalformedError(f"{what}: mixes two alphabets of base64") from None
-        return wire.unb64(text.translate(_TO_STANDARD), what)
+        return _unb64(wire.read(bytes(string), _TEXT, what=what), what)
+
+
+def _unb64(text: str, what: str) -> bytes:
+    """Return the bytes in standard or in URL-safe base64, but not in a mixture."""
+    if "-" not in text and "_" not in text:
+        return wire.unb64(text, what)
+    if "+" in text or "/" in text:
+        raise MalformedError(f"{what}: mixes two alphabets of base64")
+    return wire.unb64(text.translate(_TO_STANDARD), what)
 
 
 def _signed_by(key: VerifierKey, message: bytes, signatures: Iterable[EnvelopeSignature]) -> bool:

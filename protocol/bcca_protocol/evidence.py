@@ -29,6 +29,22 @@ class Evidence:
         """Return the partial footprints by commitment."""
         return {name: each for name, each in self.facts.items() if verify.is_signed_part(each)}
 
+    def tell_logs(self, trusted: Policy) -> str:
+        """Return in words what was read of logs."""
+        entries = sum(log.history.size for log in self.logs.values())
+        return (
+            f"{len(self.logs)} logs with {entries} entries, each cosigned by the {trusted.rule}, "
+            f"which survives {trusted.survives} lying; {len(self.introduced)} by introduction"
+        )
+
+    def tell_statements(self) -> str:
+        """Return in words what was verified of statements."""
+        lines = sum(len(each.fact.bought) for each in self.parts().values())
+        return (
+            f"{len(self.facts)} signed, entered under a valid key, own sums recomputed; "
+            f"{lines} bought lines"
+        )
+
 
 def read_evidence(found: Contents, trusted: Policy, *, at: int | None = None) -> Evidence:
     """Return every log and statement of a bundle, verified under `trusted` (SPEC 11.2, 11.3).

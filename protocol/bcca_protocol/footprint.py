@@ -81,10 +81,9 @@ CELLS = {stage: tuple(Cell(stage, component) for component in COMPONENTS) for st
 
 
 class Figures(NamedTuple):
-    """What `Components` write: values and their places in `COMPONENTS`, and the sum that counts."""
+    """What `Components` write, each value with its place in `COMPONENTS`; and what counts of it."""
 
-    places: tuple[int, ...]
-    values: tuple[Decimal, ...]
+    values: tuple[tuple[int, Decimal], ...]
     counted: Decimal
 
 
@@ -92,23 +91,15 @@ class Figures(NamedTuple):
 @lru_cache(MAX_KEPT_FACTORS)
 def figures(components: Components) -> Figures:
     """Return what is written; raises MalformedError, LimitError."""
-    pairs = list(_pairs(components))
+    values = _values(components)
     with decimal.localcontext(arithmetic()):
-        counted = sum((value for place, value in pairs if place in _COUNTED), ZERO)
-    places, values = zip(*pairs, strict=True) if pairs else ((), ())
-    return Figures(places, values, counted)
-
-
-def _pairs(components: Components) -> Iterable[tuple[int, Decimal]]:
-    texts = msgspec.structs.astuple(components)
-    places = [place for place, text in enumerate(texts) if text is not None]
-    return zip(places, numbers([texts[place] for place in places]), strict=True)
+        counted = sum((value for place, value in values if place in _COUNTED), ZERO)
+    return Figures(values, counted)
 
 
 def values_of(components: Components) -> list[tuple[Component, Decimal]]:
     """Return the written values by component, in the order of `COMPONENTS`."""
-    found = figures(components)
-    return [(COMPONENTS[p], value) for p, value in zip(found.places, found.values, strict=True)]
+    return [(COMPONENTS[place], value) for place, value in figures(components).values]
 
 
 def decode(stages: Stages) -> dict[Cell, Decimal]:
@@ -117,7 +108,7 @@ def decode(stages: Stages) -> dict[Cell, Decimal]:
     for stage, components in zip(STAGES, msgspec.structs.astuple(stages), strict=True):
         if components is not None:
             here = CELLS[stage]
-            footprint |= {here[place]: value for place, value in _pairs(components)}
+            footprint |= {here[place]: value for place, value in _values(components)}
     check_sides(footprint)
     return footprint
 
@@ -156,6 +147,12 @@ def by_component(footprint: Footprint) -> dict[Component, Decimal]:
 def by_stage(footprint: Footprint) -> dict[Stage, Decimal]:
     """Return kg CO2e of each stage, excluding biogenic uptake."""
     return {stage: _sum(footprint, (stage,), EXCLUDING_UPTAKE) for stage in STAGES}
+
+
+def _values(components: Components) -> tuple[tuple[int, Decimal], ...]:
+    texts = msgspec.structs.astuple(components)
+    places = [place for place, text in enumerate(texts) if text is not None]
+    return tuple(zip(places, numbers([texts[place] for place in places]), strict=True))
 
 
 def _sum(footprint: Footprint, stages: Iterable[Stage], components: Sequence[Component]) -> Decimal:

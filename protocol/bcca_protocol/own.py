@@ -1,16 +1,15 @@
 """The own lines of a partial footprint added up (SPEC 7.1)."""
 
 import decimal
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
-from operator import mul
 from typing import NamedTuple
 
 import msgspec
 
 from bcca_protocol import activity, footprint, particulars
 from bcca_protocol.errors import StatementError
-from bcca_protocol.footprint import CELLS, Cell, Figures, Footprint, Stage
+from bcca_protocol.footprint import CELLS, Footprint, Stage
 from bcca_protocol.inventory import Activity, Allocation, Factor
 from bcca_protocol.quantity import (
     ONE,
@@ -114,10 +113,12 @@ def mass_of_piece(mass_kg: Decimal | None, declared: Decimal, unit: Unit) -> Dec
 def add_up(statement: PartialFootprint, scale: Scale) -> tuple[Footprint, Tally]:
     """Return own kg CO2e per declared unit, and the tally; raises StatementError (SPEC 7.2)."""
     lines = statement.activities
+    factors = [line.factor for line in lines]
     activity.check(lines, statement.method.gwp, allocated=statement.allocation is not None)
-    sums, counted = _add_up(lines, [line.factor for line in lines], scale.share)
+    sums, counted = _add_up(lines, factors, scale.share)
     excluded = particulars.check_exclusions(statement.exclusions or ())
-    return scale.footprint(sums), _tally(lines, counted, scale, excluded)
+    contributions = list(map(abs, counted))
+    return scale.footprint(sums), _tally(lines, factors, contributions, scale, excluded)
 
 
 def add_up_by_location(statement: PartialFootprint, scale: Scale) -> Footprint:
@@ -129,62 +130,39 @@ def add_up_by_location(statement: PartialFootprint, scale: Scale) -> Footprint:
 
 def _add_up(
     lines: Sequence[Activity], factors: Sequence[Factor], share: Decimal
-) -> tuple[dict[Cell, Decimal], list[Decimal]]:
-    """Return the lines' sum, and what each counts: convert, x factor, x share (SPEC 3.4).
-
-    Column by column, which is three times as fast; each cell sums its lines in written order.
-    """
-    amounts = activity.amounts_in(lines, [factor.unit for factor in factors])
-    figures = [footprint.figures(factor.values) for factor in factors]
-    joint = [i for i, line in enumerate(lines) if line.joint]
-    counted = _times(amounts, [each.counted for each in figures])
-    for i in joint:
-        counted[i] *= share
-    sums: dict[Cell, Decimal] = {}
-    for stage, members in _by_stage(lines):
-        some = [amounts[i] for i in members]
-        theirs = [place for place, i in enumerate(members) if i in joint]
-        places, columns = _aligned([figures[i] for i in members])
-        for place, column in zip(places, columns, strict=True):
-            kg = _times(some, column)
-            for i in theirs:
-                kg[i] *= share
-            sums[CELLS[stage][place]] = sum(kg, ZERO)
-    return sums, counted
-
-
-def _times(amounts: Sequence[Decimal], values: Sequence[Decimal]) -> list[Decimal]:
-    return list(map(mul, amounts, values))
-
-
-def _by_stage(lines: Sequence[Activity]) -> Iterable[tuple[Stage, Sequence[int]]]:
-    stages = [line.stage for line in lines]
-    for stage in dict.fromkeys(stages):
-        yield stage, [i for i, other in enumerate(stages) if other == stage]
-
-
-def _aligned(rows: Sequence[Figures]) -> tuple[Sequence[int], Iterable[Sequence[Decimal]]]:
-    """Return the places that any row has, and the values of all rows there, zero where none is."""
-    if len({row.places for row in rows}) == 1:
-        return rows[0].places, zip(*[row.values for row in rows], strict=True)
-    places = sorted({place for row in rows for place in row.places})
-    given = [dict(zip(row.places, row.values, strict=True)) for row in rows]
-    return places, [[row.get(place, ZERO) for row in given] for place in places]
+) -> tuple[Footprint, list[Decimal]]:
+    """Return the lines' sum, and what each counts: convert, x factor, x share (SPEC 3.4)."""
+    rows: dict[Stage, dict[int, Decimal]] = {}
+    counted: list[Decimal] = []
+    for line, factor, written in zip(lines, factors, activity.amounts(lines), strict=True):
+        fits = line.unit == factor.unit
+        amount = written if fits else activity.converted(line, written, factor.unit)
+        row, joint = rows.setdefault(line.stage, {}), line.joint
+        values, whole = footprint.figures(factor.values)
+        for place, value in values:
+            kg = amount * value
+            if joint:
+                kg *= share
+            row[place] = row[place] + kg if place in row else kg
+        counted.append(amount * whole * share if joint else amount * whole)
+    return {CELLS[s][place]: kg for s, row in rows.items() for place, kg in row.items()}, counted
 
 
 def _tally(
-    lines: Sequence[Activity], counted: Sequence[Decimal], scale: Scale, excluded: Decimal
+    lines: Sequence[Activity],
+    factors: Sequence[Factor],
+    contributions: Sequence[Decimal],
+    scale: Scale,
+    excluded: Decimal,
 ) -> Tally:
-    contributions = list(map(abs, counted))
-    primary = amounts = factors = ZERO
-    covered = technological = geographical = temporal = ZERO
-    for line, kg in zip(lines, contributions, strict=True):
-        specific = line.factor.kind == "supplierSpecific"
+    primary = amounts = specific = covered = technological = geographical = temporal = ZERO
+    for line, factor, kg in zip(lines, factors, contributions, strict=True):
         if line.amount_kind == "measured":
             amounts += kg
-            primary += kg if specific else ZERO
-        if specific:
-            factors += kg
+            if factor.kind == "supplierSpecific":
+                primary += kg
+        if factor.kind == "supplierSpecific":
+            specific += kg
         if line.quality is not None:
             scores = activity.scores(line.quality, line.id)
             covered += kg
@@ -193,7 +171,7 @@ def _tally(
             temporal += kg * scores[2]
     absolute = sum(contributions, ZERO)
     weighted = (covered, technological, geographical, temporal)
-    scaled = scale.apply((absolute, primary, amounts, factors, *weighted))
+    scaled = scale.apply((absolute, primary, amounts, specific, *weighted))
     return Tally._make((*scaled, excluded))
 
 

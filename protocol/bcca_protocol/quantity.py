@@ -41,6 +41,7 @@ _DECIMAL128 = decimal.Context(
     flags=[],
     traps=[decimal.InvalidOperation, decimal.DivisionByZero, decimal.Overflow],
 )
+_ALL_DIGITS = decimal.Context(prec=2 * MAX_NUMBER_CHARS)
 
 
 def arithmetic() -> decimal.Context:
@@ -102,6 +103,13 @@ def plain(value: Decimal) -> str:
     At most MAX_DECIMALS digits stand behind the point: what is smaller is rounded away. Raises
     LimitError for a value that no reader accepts.
     """
+    if not value:
+        return "0"
+    text = str(value.normalize(_ALL_DIGITS))
+    if (
+        "E" not in text and len(text) <= MAX_NUMBER_CHARS
+    ):  # as nearly all are: no need to look closer
+        return text
     if value.adjusted() < MAX_DIGITS - MAX_DECIMALS:  # else 34 digits end before that
         value = value.quantize(_SMALLEST, context=arithmetic())
     return written(value)

@@ -5,6 +5,7 @@ sorting rule is met by sorting ASCII names; its escapes are the ones msgspec wri
 """
 
 import base64
+import binascii
 import re
 from typing import Annotated, TypeVar
 
@@ -109,24 +110,33 @@ def unb64(text: str, what: str, size: int | None = None) -> bytes:
 
     Raises MalformedError for any other spelling, such as non-zero trailing bits.
     """
-    data = unb64_json(f'"{text}"'.encode(errors="replace"), what)
+    try:
+        data = binascii.a2b_base64(text)
+    except ValueError as error:
+        raise MalformedError(f"{what}: not base64: {showable(text[:80])}") from error
+    if binascii.b2a_base64(data, newline=False) != text.encode(errors="replace"):
+        raise MalformedError(f"{what}: {showable(text[:80])} is not how base64 is written")
     if size is not None and len(data) != size:
         raise MalformedError(f"{what}: {len(data)} bytes, where {size} belong")
     return data
 
 
-def unb64_json(string: bytes | msgspec.Raw, what: str) -> bytes:
-    """Return the bytes of which a JSON string is the standard base64; raises MalformedError."""
-    view = memoryview(string)
+def unb64_json(string: msgspec.Raw, what: str) -> bytes:
+    """Return the bytes of which a JSON string is the standard base64; raises MalformedError.
+
+    Long ones are read in a third of the time that `unb64` takes.
+    """
+    text = bytes(string)
     try:
-        data = _BASE64.decode(string)  # three times as fast as binascii
+        data = _BASE64.decode(text)
     except msgspec.MsgspecError as error:
-        raise MalformedError(f"{what}: not base64: {_excerpt(view)}") from error
+        raise MalformedError(f"{what}: not base64: {_excerpt(text)}") from error
     # Two more spellings are read: escapes of JSON, which are longer, and bits set behind the last
     # byte, which only the end can show.
-    end = b64(data[len(data) - 1 - (len(data) - 1) % 3 :]).encode()
-    if len(view) != 4 * ((len(data) + 2) // 3) + 2 or view[-1 - len(end) : -1] != end:
-        raise MalformedError(f"{what}: {_excerpt(view)} is not how base64 is written")
+    over = len(data) % 3
+    end = binascii.b2a_base64(data[-over:], newline=False) if over else b""
+    if len(text) != 4 * ((len(data) + 2) // 3) + 2 or not text.endswith(end + b'"'):
+        raise MalformedError(f"{what}: {_excerpt(text)} is not how base64 is written")
     return data
 
 
@@ -139,8 +149,8 @@ def decimal_int(text: str, what: str) -> int:
     return int(text)
 
 
-def _excerpt(view: memoryview) -> str:
-    return showable(bytes(view[1:-1][:80]).decode(errors="replace"))
+def _excerpt(string: bytes) -> str:
+    return showable(string[1:-1][:80].decode(errors="replace"))
 
 
 def _first_difference(data: bytes, written: bytearray) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 
 from bcca_protocol import checkpoint, issue, merkle, own, policy, proof, verify
 from bcca_protocol.checkpoint import Checkpoint
-from bcca_protocol.entry import Genesis, KeyAdd
+from bcca_protocol.entry import Entry, Genesis, KeyAdd
 from bcca_protocol.footprint import Components, Stage, Stages
 from bcca_protocol.inventory import Activity, Amount, Factor, Input, Interval, Supplier
 from bcca_protocol.keys import Algorithm, Role, SeedSigner
@@ -92,8 +92,11 @@ class Company:
         self.log_key = signer(self.origin, "log")
         self.statement_key = signer(self.origin, "statement")
         recovery = hashlib.sha256(signer(self.origin, "recovery").key.public).digest()
-        keys = ((Role.LOG, self.log_key), (Role.STATEMENT, self.statement_key))
-        entries = (Genesis(recovery_hash=recovery), *(KeyAdd(role=r, key=k.key) for r, k in keys))
+        entries: tuple[Entry, ...] = (
+            Genesis(recovery_hash=recovery),
+            KeyAdd(role=Role.LOG, key=self.log_key.key),
+            KeyAdd(role=Role.STATEMENT, key=self.statement_key.key),
+        )
         self.lines += [entry.encode().encode() for entry in entries]
         self.supplier = Supplier(origin=self.origin, key=self.log_key.key.encode())
 
@@ -163,12 +166,13 @@ def activity(product: int, line: int, stage: Stage) -> Activity:
     """Return own line `line` of a product: a data set, and an amount no other line has."""
     used = FACTORS[(product * 7 + line * 11) % len(FACTORS)]
     kind = KINDS.get(used.unit, "material")
+    written = digits(f"{product} {line}", AMOUNT_DIGITS[line % len(AMOUNT_DIGITS)])
     return Activity(
         id=f"{line + 1}",
         name=used.dataset.rpartition(",")[0],
         stage=stage,
         kind=kind,  # type: ignore[arg-type]  # one of the literals
-        amount=f"{line % 3}.{digits(f'{product} {line}', AMOUNT_DIGITS[line % len(AMOUNT_DIGITS)])}",
+        amount=f"{line % 3}.{written}",
         unit=used.unit,
         amount_kind="calculated",
         factor=used,

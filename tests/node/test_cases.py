@@ -261,7 +261,8 @@ def test_a_flow_of_the_case_becomes_an_input_of_its_makers_product(folder: Folde
 
     assert json_of(pack.inputs[0]) == {
         "id": "L1", "product": "urn:bcca:case:pack:P2",
-        "supplier": {"origin": "p2.example", "key": "p2.example+00000000+AAAA"}, "amount": "2", "unit": "kg",
+        "supplier": {"origin": "p2.example", "key": "p2.example+00000000+AAAA"},
+        "amount": "2", "unit": "kg",
         "stages": "keep",
     }  # fmt: skip
 

@@ -289,7 +289,7 @@ def test_what_was_answered_survives_a_kill(node: Node, part: Part, tmp_path: Pat
     drafts.write_bytes(b"\n".join(encode(part(node.origin, f"P{each}")) for each in range(500)))
     command = [sys.executable, "-c", CHILD, str(node.settings.data), str(drafts)]
 
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:  # noqa: S603
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         answered = [child.stdout.readline().strip() for _ in range(20)]
         child.kill()

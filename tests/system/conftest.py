@@ -58,7 +58,7 @@ from bcca_protocol.verify import PAYLOAD_TYPE, VerifiedLog
 
 PASSPHRASE = "correct horse battery staple"  # noqa: S105 - it protects nothing
 SCRYPT_N = 2**4  # tests are not worth a guess
-LITTLE = Patience(connect=1.0, read=0.5, total=1.0, stream=1.0)
+LITTLE = Patience(connect=0.8, read=0.5, total=0.8, stream=0.8)
 BOUND_SECONDS = 8.0  # for a run whose liar uses up all of that
 
 HEAD, HONEST, LIAR, FOIL, MINE, REFINERY = "pack", "cell", "cathode", "foil", "mine", "refinery"

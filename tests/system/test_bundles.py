@@ -95,7 +95,7 @@ def test_a_whole_bundle_holds_without_node_or_network(files: Files) -> None:
         "sys.exit(status)\n"
     )
 
-    done = subprocess.run(  # noqa: S603 - our own interpreter
+    done = subprocess.run(
         [sys.executable, "-c", program, str(path), "--policy", str(files.policy), "--json"],
         capture_output=True,
         check=False,

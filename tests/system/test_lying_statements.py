@@ -15,7 +15,7 @@ from bcca_node.network.lines import Item
 from bcca_protocol.entry import KeyAdd, KeyRetire, Status, StatusEntry, status_handle
 from bcca_protocol.envelope import Envelope, EnvelopeSignature, pae, sign
 from bcca_protocol.footprint import Components, Stages
-from bcca_protocol.inventory import Allocation, CoProduct
+from bcca_protocol.inventory import Allocation, CoProduct, Electricity
 from bcca_protocol.keys import Algorithm, Role, SeedSigner
 from bcca_protocol.limits import MAX_STATEMENT_BYTES
 from bcca_protocol.statement import Product
@@ -365,6 +365,33 @@ def test_statements_that_are_not_canonical_are_gaps_and_the_rest_is_added_up(mar
     assert outcome.gaps == [troubles[market.origin(LIAR), each] for each in products]
     for envelope, reason in zip(shown, outcome.gaps, strict=True):
         require_refused(reason, name_of(envelope), market.origin(LIAR), "refused at step")
+
+
+@pytest.mark.parametrize("written", [b'"1E-7"', b'"-0"', b"7"])
+def test_a_number_that_nobody_adds_up_is_checked_as_well(market: Any, written: bytes) -> None:
+    """The grid's factor stands beside the market's, and the statement gives no result of it."""
+    product = market.new_urn(LIAR)
+    grid = market.activity("L1", "7", "3.25").factor
+    line = market.activity(
+        "L1",
+        "7",
+        kind="energy",
+        electricity=Electricity(supply="grid", location_factor=grid),
+    )
+    stated = market.part(
+        LIAR,
+        product,
+        "7",
+        activities=(line,),
+        footprint=Stages(production=Components(fossil="7")),
+    )
+    payload = market.payload(stated).replace(b'"3.25"', written)
+    [shown] = market.enter_all([(market.signed(payload), product)])
+
+    ways = market.both_ways(shown, proof_of=name_of(shown))
+
+    for reason in (ways.bulk, ways.alone):
+        require_refused(reason, "MalformedError", name_of(shown), "refused at step")
 
 
 def test_a_statement_nested_10_000_deep_is_refused(market: Any) -> None:

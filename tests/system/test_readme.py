@@ -23,7 +23,7 @@ SHOWN = [text for kind, text in _BLOCKS if not kind]
 
 def block_with(words: str) -> str:
     """Return the one block of commands that has these words."""
-    (found,) = [text for text in COMMANDS if words in text]
+    (found,) = [str(text) for text in COMMANDS if words in text]
     return found
 
 

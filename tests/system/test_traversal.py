@@ -113,3 +113,22 @@ def test_a_supplier_that_answers_twice_differently_is_taken_at_all_it_said(
     assert new.commitment in outcome.run.sum.collected.reached
     assert outcome.total == outcome.report.total == 27 + 4 + 7 + 5
     assert outcome.gaps == []
+
+
+def test_a_statement_withheld_in_one_round_and_shown_in_the_next_feeds_both(
+    market: Any, lies: Any
+) -> None:
+    product, other = market.new_urn(LIAR), market.new_urn(LIAR)
+    market.publish(LIAR, market.part(LIAR, product, "7"))
+    [item] = market.items(product)
+    pinned = market.bought(LIAR, product, "1", statement=item.commitment)
+    market.publish(LIAR, market.part(LIAR, other, "4", [pinned]))
+    pack = market.pack(*(market.bought(LIAR, each, "1") for each in (product, other)))
+    empty = lies.answers(market.lines())
+    others = lies.answers(market.lines(*market.items(other)))
+    market.lies("/statements", lies.in_turn(empty, others, None))
+
+    outcome = market.run(pack)
+
+    assert outcome.gaps == []
+    assert outcome.total == outcome.report.total == 27 + 7 + 4 + 7

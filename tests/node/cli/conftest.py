@@ -98,7 +98,7 @@ class Desk:
 
     def process(self, *arguments: object, **told: Any) -> subprocess.Popen[str]:
         """Start a command as a process of its own."""
-        return subprocess.Popen(  # noqa: S603 - our own words, no one else's
+        return subprocess.Popen(
             self.command(*arguments),
             stdin=told.pop("stdin", subprocess.DEVNULL),
             stdout=subprocess.PIPE,

@@ -184,7 +184,7 @@ def test_a_bundle_is_written_whole_and_the_auditors_command_accepts_it(
     desk.bcca("aggregate", "P1", data=two_tiers.pack)
     ran = desk.bcca("bundle", "P1", "-o", tmp_path / "p.bcca.jsonl", data=two_tiers.pack)
     policy = two_tiers.pack.settings.data / "policy.txt"
-    checked = subprocess.run(  # noqa: S603 - our own words, no one else's
+    checked = subprocess.run(
         [
             Path(sys.executable).with_name("bcca-verify"),
             tmp_path / "p.bcca.jsonl",
