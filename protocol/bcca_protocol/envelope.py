@@ -67,6 +67,20 @@ class Envelope:
             signatures=signatures,
         )
 
+    def only_signature(self, payload_type: str) -> EnvelopeSignature:
+        """Return the one signature, which names its key, of an envelope of that type.
+
+        Raises MalformedError for another type, for none or several, and for one without keyid.
+        """
+        if self.payload_type != payload_type:
+            found = wire.showable(self.payload_type[:80])
+            raise MalformedError(f"payload type {found}, where {payload_type} belongs")
+        if len(self.signatures) != 1:
+            raise MalformedError(f"{len(self.signatures)} signatures, where exactly one belongs")
+        if self.signatures[0].keyid is None:
+            raise MalformedError("the signature has no keyid")
+        return self.signatures[0]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedPayload:

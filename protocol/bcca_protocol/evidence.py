@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from bcca_protocol import policy, verify
 from bcca_protocol.bundle import Contents, LogLine, StatementLine
 from bcca_protocol.errors import AuthorshipError, ConflictError, MalformedError
+from bcca_protocol.facts import Fact
 from bcca_protocol.keys import VerifierKey
 from bcca_protocol.partial import Part
 from bcca_protocol.policy import Policy
-from bcca_protocol.verify import Fact, Signed, VerifiedLog
+from bcca_protocol.verify import Signed, VerifiedLog
 from bcca_protocol.wire import unb64
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from bcca_protocol import wire
+from bcca_protocol.errors import StatementError
 from bcca_protocol.footprint import Stages
 from bcca_protocol.inventory import (
     Activities,
@@ -236,3 +237,13 @@ def decode(payload: bytes) -> Statement:
     named = payload[payload.rfind(_TYPE) + len(_TYPE) :].partition(b'"')[0]
     decoder = _BY_TYPE.get(named, _ANY)
     return wire.decode(payload, decoder, what="statement", limit=MAX_STATEMENT_BYTES)
+
+
+def check_subject(found: Statement) -> None:
+    """Raise StatementError unless the subject of a statement is its product."""
+    subject, product = found.subject[0], found.predicate.product.id
+    if subject.name != product:
+        raise StatementError(f"subject {subject.name}, product {product}")
+    digest = hashlib.sha256(product.encode()).hexdigest()
+    if subject.digest.sha256 != digest:
+        raise StatementError(f"subject digest {subject.digest.sha256}, the product's is {digest}")

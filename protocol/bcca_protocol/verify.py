@@ -8,34 +8,30 @@ itself and its inclusion proof are checked; only then may it stand in a manifest
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Final, Generic, TypeAlias, TypeGuard, TypeVar, final
+from typing import Final, Generic, TypeGuard, TypeVar, final
 
-from bcca_protocol import merkle, partial, rollup, statement
+from bcca_protocol import merkle, statement
 from bcca_protocol.entry import StatementEntry, Status, status_handle
-from bcca_protocol.envelope import Envelope, EnvelopeSignature, pae
+from bcca_protocol.envelope import Envelope, pae
 from bcca_protocol.errors import (
     AuthorshipError,
     BccaError,
     ConflictError,
-    MalformedError,
     ProofError,
     RefusedError,
     SignatureError,
     StatementError,
 )
+from bcca_protocol.facts import Fact, fact_in
 from bcca_protocol.history import History
 from bcca_protocol.keys import Role
 from bcca_protocol.partial import Part
 from bcca_protocol.policy import VerifiedCheckpoint
 from bcca_protocol.proof import TlogProof
-from bcca_protocol.rollup import Opinion, RollUp
-from bcca_protocol.statement import Statement
 from bcca_protocol.wire import showable, unb64
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 
-Fact: TypeAlias = Part | RollUp | Opinion
-F = TypeVar("F", bound=Fact)
 F_co = TypeVar("F_co", bound=Fact, covariant=True)
 
 _MAKER: Final = object()
@@ -51,11 +47,11 @@ class VerifiedLog:
     ) -> None:
         """Only `verify_log` has the right `maker`."""
         _require_maker(maker)
-        self.head = head
-        self.history = history
-        self.introduced = introduced
+        self.head: Final = head
+        self.history: Final = history
+        self.introduced: Final = introduced
         own = (record.key for record in history.keys if record.role is Role.LOG)
-        self.log_keys = frozenset(key.encode() for key in (head.key, *own))
+        self.log_keys: Final = frozenset(key.encode() for key in (head.key, *own))
 
     @property
     def origin(self) -> str:
@@ -76,13 +72,13 @@ class Verified(Generic[F_co]):
         history = log.history
         handle = status_handle(unb64(nonce, "nonce"), bytes.fromhex(fact.commitment))
         self.fact: Final = fact
-        self.index = index
-        self.introduced = log.introduced
-        self.log_keys = log.log_keys
-        self.status = history.status_of(handle)
+        self.index: Final = index
+        self.introduced: Final = log.introduced
+        self.log_keys: Final = log.log_keys
+        self.status: Final = history.status_of(handle)
         # Superseded is right for its own period. Of a broken log nothing is current (SPEC 5.6).
         voided = self.status in (Status.REVOKED, Status.CORRECTED)
-        self.is_current = not voided and history.broken is None
+        self.is_current: Final = not voided and history.broken is None
 
 
 @final
@@ -131,7 +127,7 @@ def verify_in_bulk(envelope: bytes, log: VerifiedLog) -> Verified[Fact]:
     """
     check = _Check(envelope, log)
     _take(_IN_BULK, [check])
-    return Verified(_MAKER, check.fact, index=check.record.index, nonce=check.nonce, log=log)
+    return check.made(Verified)
 
 
 def verify_all_in_bulk(envelopes: Iterable[bytes], log: VerifiedLog) -> Iterator[Verified[Fact]]:
@@ -143,8 +139,7 @@ def verify_all_in_bulk(envelopes: Iterable[bytes], log: VerifiedLog) -> Iterator
     while checks := [_Check(envelope, log) for envelope in islice(rest, _BLOCK)]:
         _take(_IN_BULK, checks)
         for check in checks:
-            index, nonce = check.record.index, check.nonce
-            yield Verified(_MAKER, check.fact, index=index, nonce=nonce, log=log)
+            yield check.made(Verified)
 
 
 def verify_signed(envelope: bytes, log: VerifiedLog) -> Signed[Fact]:
@@ -154,7 +149,7 @@ def verify_signed(envelope: bytes, log: VerifiedLog) -> Signed[Fact]:
     """
     check = _Check(envelope, log)
     _take((*_IN_BULK, _Check.signed), [check])
-    return Signed(_MAKER, check.fact, index=check.record.index, nonce=check.nonce, log=log)
+    return check.made(Signed)
 
 
 def verify_alone(
@@ -167,7 +162,10 @@ def verify_alone(
     """
     check = _Check(envelope, log)
     _take((*_IN_BULK, _Check.signed, lambda each: each.included(proof, head)), [check])
-    return Signed(_MAKER, check.fact, index=check.record.index, nonce=check.nonce, log=log)
+    return check.made(Signed)
+
+
+V = TypeVar("V", bound=Verified[Fact])
 
 
 class _Check:
@@ -183,7 +181,7 @@ class _Check:
         """Take steps 1 and 2."""
         # 1. A DSSE envelope of in-toto type with exactly one signature and its keyid.
         envelope = Envelope.parse(self._data)
-        self._signature = _one_signature(envelope)
+        self._signature = envelope.only_signature(PAYLOAD_TYPE)
         # 2. The commitment is the SHA-256 of the pre-authentication encoding.
         self._payload = envelope.payload
         self._message = pae(envelope.payload_type, envelope.payload)
@@ -202,7 +200,7 @@ class _Check:
                 f"the log holds no entry for {self._name} among its {history.size} entries"
                 + ("" if end is None else f"; nothing counts from the malformed entry {end}")
             )
-        self.record = found
+        self._record = found
         # 4. The entry names this signature, and a statement key that was valid at its index.
         self._step = "4 (key)"
         self._key = history.key_at(found.key, found.index, Role.STATEMENT)
@@ -213,10 +211,10 @@ class _Check:
         # 5. The payload is a canonical statement.
         self._step = "5 (payload)"
         self._statement = statement.decode(self._payload)
-        self.nonce = self._statement.predicate.nonce
+        self._nonce = self._statement.predicate.nonce
         # 6. Its subject is its product; its issuer is the log's origin.
         self._step = "6 (subject and issuer)"
-        _check_subject(self._statement)
+        statement.check_subject(self._statement)
         issuer = self._statement.predicate.issuer
         if issuer != self._log.origin:
             raise StatementError(f"issued by {issuer}, entered in the log of {self._log.origin}")
@@ -225,7 +223,7 @@ class _Check:
         """Take step 7."""
         # 7. Its content keeps the rules and its sums recompute.
         self._step = "7 (content)"
-        self.fact = fact_in(self._statement, self._name)
+        self._fact = fact_in(self._statement, self._name)
 
     def signed(self) -> None:
         """Take step 8: the statement key of its entry signed the envelope."""
@@ -242,14 +240,18 @@ class _Check:
             raise ConflictError(
                 f"two trees of size {tree.size}, with root {tree.root.hex()} and {read.root.hex()}"
             )
-        index, key = self.record.index, self.record.key
+        index, key = self._record.index, self._record.key
         if proof.index != index:
             raise ProofError(f"a proof for leaf {proof.index}, the entry is leaf {index}")
         entry = StatementEntry(
-            commitment=self._commitment, key=key, signature_hash=self.record.signature_hash
+            commitment=self._commitment, key=key, signature_hash=self._record.signature_hash
         )
         leaf = merkle.leaf_hash(entry.encode().encode())
         merkle.verify_inclusion(leaf, index, tree.size, proof.path, tree.root)
+
+    def made(self, kind: type[V]) -> V:
+        """Return the fact, all steps taken."""
+        return kind(_MAKER, self._fact, index=self._record.index, nonce=self._nonce, log=self._log)
 
     def refusal(self, error: BccaError) -> RefusedError:
         """Return `error` as a refusal that names the statement and the step."""
@@ -285,44 +287,12 @@ def _take(steps: Iterable[Callable[[_Check], None]], checks: Sequence[_Check]) -
 
 def entry_of(envelope: Envelope, key_index: int) -> StatementEntry:
     """Return the log entry that commits to `envelope`, signed by the key added at `key_index`."""
-    signature = _one_signature(envelope)
+    signature = envelope.only_signature(PAYLOAD_TYPE)
     return StatementEntry(
         commitment=hashlib.sha256(pae(envelope.payload_type, envelope.payload)).digest(),
         key=key_index,
         signature_hash=hashlib.sha256(signature.signature).digest(),
     )
-
-
-def _one_signature(envelope: Envelope) -> EnvelopeSignature:
-    if envelope.payload_type != PAYLOAD_TYPE:
-        raise MalformedError(
-            f"payload type {showable(envelope.payload_type[:80])}, where {PAYLOAD_TYPE} belongs"
-        )
-    if len(envelope.signatures) != 1:
-        raise MalformedError(f"{len(envelope.signatures)} signatures, where exactly one belongs")
-    if envelope.signatures[0].keyid is None:
-        raise MalformedError("the signature has no keyid")
-    return envelope.signatures[0]
-
-
-def _check_subject(found: Statement) -> None:
-    subject, product = found.subject[0], found.predicate.product.id
-    if subject.name != product:
-        raise StatementError(f"subject {subject.name}, product {product}")
-    digest = hashlib.sha256(product.encode()).hexdigest()
-    if subject.digest.sha256 != digest:
-        raise StatementError(f"subject digest {subject.digest.sha256}, the product's is {digest}")
-
-
-def fact_in(found: Statement, commitment: str) -> Fact:
-    """Return what a statement says, its content checked (SPEC 6.3, step 7)."""
-    match found:
-        case statement.PartialStatement(predicate=predicate):
-            return partial.reduce(predicate, commitment)
-        case statement.RollUpStatement(predicate=predicate):
-            return rollup.reduce(predicate, commitment)
-        case statement.OpinionStatement(predicate=predicate):
-            return rollup.reduce_opinion(predicate, commitment)
 
 
 def _require_maker(maker: object) -> None:

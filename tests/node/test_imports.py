@@ -179,8 +179,8 @@ def test_everything_wrong_is_told_at_once_with_its_place(problems: Problems) -> 
             "draft[0].sharing: 'nobody' is none of direct, downstream, public",
             'draft[0].output.amount: the number 4 stands without quotes, where "4" belongs',
             "draft[0].output.unit: 'kilogram' is none of GJ, MJ, MJHHV, MJLHV, MWh, Mbit*s, Nm3, "
-            "Wh, g, h, kWh, kWhCapacity, kWhHHV, kWhLHV, kg, km, l, lb, m, m*year, m2, m2*year, m3, "
-            "piece, shortTon, shortTonMile, t, tkm",
+            "Wh, g, h, kWh, kWhCapacity, kWhHHV, kWhLHV, kg, km, l, lb, m, m*year, m2, m2*year, "
+            "m3, piece, shortTon, shortTonMile, t, tkm",
             "draft[0].activities[1].id: is empty",
             "draft[0].activities[1].name: is missing",
             "draft[0].activities[1].stage: is missing",

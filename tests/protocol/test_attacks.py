@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -39,6 +40,7 @@ from bcca_protocol.errors import (
     StatementError,
     UnproductiveError,
 )
+from bcca_protocol.facts import Fact
 from bcca_protocol.footprint import Components, Stages
 from bcca_protocol.graph import connect
 from bcca_protocol.inventory import Allocation, Amount, CoProduct, Supplier
@@ -49,11 +51,11 @@ from bcca_protocol.policy import Policy, verify_checkpoint
 from bcca_protocol.proof import TlogProof
 from bcca_protocol.verify import (
     PAYLOAD_TYPE,
-    Fact,
     Signed,
     Verified,
     VerifiedLog,
     entry_of,
+    verify_all_in_bulk,
     verify_alone,
     verify_in_bulk,
     verify_log,
@@ -79,13 +81,22 @@ class Shown:
 Check = Callable[[Shown], Verified[Fact]]
 
 
+believed = cache(Policy.parse)
+
+
 def log_of(shown: Shown) -> VerifiedLog:
-    head = verify_checkpoint(shown.note, shown.key, Policy.parse(shown.policy))
+    head = verify_checkpoint(shown.note, shown.key, believed(shown.policy))
     return verify_log(head, shown.entries)
 
 
 def in_bulk(shown: Shown) -> Verified[Fact]:
-    return verify_in_bulk(shown.envelope, log_of(shown))
+    log = log_of(shown)
+    try:
+        return verify_in_bulk(shown.envelope, log)
+    except RefusedError as error:  # among many it is refused in the same words
+        with pytest.raises(type(error), match=re.escape(str(error))):
+            list(verify_all_in_bulk([shown.envelope], log))
+        raise
 
 
 def in_a_bundle(shown: Shown) -> Signed[Fact]:
@@ -94,7 +105,7 @@ def in_a_bundle(shown: Shown) -> Signed[Fact]:
 
 def alone(shown: Shown) -> Signed[Fact]:
     proof = TlogProof.parse(shown.proof)
-    head = verify_checkpoint(proof.checkpoint, shown.key, Policy.parse(shown.policy))
+    head = verify_checkpoint(proof.checkpoint, shown.key, believed(shown.policy))
     return verify_alone(shown.envelope, proof, head, log_of(shown))
 
 
@@ -363,14 +374,12 @@ def test_the_path_of_another_leaf_under_the_right_index_is_refused(chain: Any, m
 
 
 def test_a_proof_against_another_root_is_refused_with_both_roots(chain: Any, maker: Any) -> None:
-    data = maker.envelopes[0]
-    grown = {"entries": (*maker.lines, b"bcca/v1 key retire 2")}
-    proof = maker.proof(3)
-    maker.enter(grown["entries"][-1].decode())
-    root = merkle.Tree(map(merkle.leaf_hash, grown["entries"])).root()
-    lie = show(chain, maker, data, proof=replace(proof, checkpoint=maker.note().encode()).encode())
+    path = maker.proof(3).path
+    maker.enter(KeyRetire(add=2).encode())
+    root = chain.head(maker).checkpoint.root.hex()
+    lie = spoilt_proof(chain, maker, maker.envelopes[0], path=path)
 
-    sentence = refused(alone, lie, ProofError, "9 (inclusion)", f"claimed {root.hex()}")
+    sentence = refused(alone, lie, ProofError, "9 (inclusion)", f"claimed {root}")
     assert re.search(r"computed [0-9a-f]{64}", sentence)
 
 
@@ -394,18 +403,16 @@ def test_a_proof_against_another_logs_checkpoint_is_refused(
 def test_a_proof_too_long_or_too_short_is_refused(chain: Any, maker: Any) -> None:
     data = maker.envelopes[1]
     path = maker.proof(4).path
-    spoilt = {
-        "too many": (*path, bytes(32)),
-        "hashes are too many": (bytes(32), *path),
-        f"{MAX_PROOF_HASHES} hashes are too many": (*path, *[bytes(32)] * 61)[:MAX_PROOF_HASHES],
-        "too few": path[:-1],
-        f"{len(path) - 1} hashes are too few": path[1:],
-        "0 hashes are too few": (),
-    }
+    longest = (*path, *[bytes(32)] * MAX_PROOF_HASHES)[:MAX_PROOF_HASHES]
 
-    for why, wrong in spoilt.items():
+    for wrong in ((*path, bytes(32)), (bytes(32), *path), longest):
+        why = f"leaf 4 in 6: {len(wrong)} hashes are too many"
         lie = spoilt_proof(chain, maker, data, path=wrong)
-        refused(alone, lie, ProofError, "9 (inclusion)", "leaf 4 in 6", why)
+        refused(alone, lie, ProofError, "9 (inclusion)", why)
+    for wrong in (path[:-1], path[1:], ()):
+        why = f"leaf 4 in 6: {len(wrong)} hashes are too few"
+        lie = spoilt_proof(chain, maker, data, path=wrong)
+        refused(alone, lie, ProofError, "9 (inclusion)", why)
 
 
 @pytest.mark.parametrize("at", range(2))
@@ -445,7 +452,7 @@ def test_a_proof_under_a_checkpoint_below_quorum_is_refused(chain: Any, maker: A
     )  # fmt: skip
 
 
-def fork_of(chain: Any, company: Any) -> Any:
+def fork_of(company: Any) -> Any:
     """Return a second log of the same keys: what its owner shows to others."""
     return type(company)(origin=company.origin)
 
@@ -453,7 +460,7 @@ def fork_of(chain: Any, company: Any) -> Any:
 def test_two_trees_of_one_size_are_never_both_believed_while_two_witnesses_lie(
     check: Check, chain: Any, maker: Any
 ) -> None:
-    other = fork_of(chain, maker)
+    other = fork_of(maker)
     for data in reversed(maker.envelopes):
         other.enter_envelope(Envelope.parse(data))
     liars = (4, 5)
@@ -477,7 +484,7 @@ def test_two_trees_of_one_size_are_refused_with_both_roots_where_three_witnesses
     chain: Any, maker: Any
 ) -> None:
     data = maker.envelopes[0]
-    other = fork_of(chain, maker)
+    other = fork_of(maker)
     for each in (maker.envelopes[0], *maker.envelopes[:0:-1]):
         other.enter_envelope(Envelope.parse(each))
     lie = show(chain, maker, data, proof=other.proof(3).encode())
@@ -490,7 +497,7 @@ def test_two_trees_of_one_size_are_refused_with_both_roots_where_three_witnesses
 def test_the_entries_of_another_tree_of_that_size_are_refused_with_both_roots(
     check: Check, chain: Any, maker: Any
 ) -> None:
-    other = fork_of(chain, maker)
+    other = fork_of(maker)
     for data in reversed(maker.envelopes):
         other.enter_envelope(Envelope.parse(data))
     roots = [chain.head(each).checkpoint.root.hex() for each in (maker, other)]
@@ -1175,16 +1182,7 @@ NUMBERS = {
 
 
 @pytest.mark.parametrize("number", NUMBERS.values(), ids=NUMBERS)
-@pytest.mark.parametrize(
-    "place",
-    [
-        b'"declaredUnit":{"amount":"1"',
-        b'"amount":"1","amountKind"',
-        b'"values":{"fossil":"2"}',
-        b'"production":{"fossil":"2"}',
-    ],
-    ids=["amount", "line", "factor", "footprint"],
-)
+@pytest.mark.parametrize("place", [b'"declaredUnit":{"amount":"1"', b'"values":{"fossil":"2"}'])
 def test_what_is_no_plain_decimal_is_refused_though_it_is_signed_and_logged(
     check: Check, chain: Any, maker: Any, place: bytes, number: tuple[bytes, str]
 ) -> None:

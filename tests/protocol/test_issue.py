@@ -48,7 +48,7 @@ def test_the_same_inputs_give_the_same_bytes(predicate: PartialFootprint, signs:
     again = issue.issue(predicate, author(signs), SECRET)
 
     assert issue.issue(predicate, author(signs), SECRET) == again
-    assert issue.issue(predicate, author(signs), bytes(SECRET)).encode() == again.encode()
+    assert issue.issue(predicate, author(signs), SECRET).encode() == again.encode()
 
 
 def test_the_nonce_is_the_beginning_of_a_mac_over_the_statement_without_it(
@@ -78,12 +78,11 @@ def test_nothing_but_the_nonce_is_changed(predicate: PartialFootprint) -> None:
 def test_another_secret_gives_another_nonce_and_another_commitment(
     predicate: PartialFootprint, signs: Any
 ) -> None:
-    secrets = [bytes([n]) * 32 for n in range(100)] + [b"", b"short", b"\x00" * 31]
+    secrets = [bytes([n]) * 32 for n in range(100)]
     issued = [issue.issue(predicate, author(signs), secret) for secret in secrets]
     nonces = {statement.decode(each.payload).predicate.nonce for each in issued}
 
-    # HMAC pads a short key with zeros, so bytes(31) and bytes(32) are one: a node's has 32.
-    assert len(nonces) == len(set(map(commitment_of, issued))) == len(secrets) - 2
+    assert len(nonces) == len(set(map(commitment_of, issued))) == 100
 
 
 def test_another_number_gives_another_nonce(chain: Any) -> None:
@@ -139,7 +138,7 @@ def test_who_does_not_hold_the_statement_does_not_find_its_status(
     issued = issue.issue(predicate, author(signs), SECRET)
     commitment = bytes.fromhex(commitment_of(issued))
     nonce = unb64(statement.decode(issued.payload).predicate.nonce, "nonce")
-    handles = {status_handle(guess * 16, commitment) for guess in map(bytes, zip(range(256)))}
+    handles = {status_handle(guess * 16, commitment) for guess in (bytes([n]) for n in range(256))}
 
     assert status_handle(nonce, commitment) not in handles
 

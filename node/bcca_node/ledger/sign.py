@@ -9,6 +9,7 @@ from bcca_protocol import issue, statement
 from bcca_protocol.entry import StatementEntry
 from bcca_protocol.envelope import Envelope, verify_envelope
 from bcca_protocol.errors import BccaError, UnusableError
+from bcca_protocol.facts import fact_in
 from bcca_protocol.keys import Role
 from bcca_protocol.limits import MAX_STATEMENT_BYTES
 from bcca_protocol.statement import (
@@ -19,7 +20,7 @@ from bcca_protocol.statement import (
     Opinion,
     PartialFootprint,
 )
-from bcca_protocol.verify import entry_of, fact_in
+from bcca_protocol.verify import entry_of
 
 Predicate: TypeAlias = PartialFootprint | FootprintRollUp | Opinion
 
