@@ -41,7 +41,6 @@ _ESCAPED_CONTROL = re.compile(rb"(?<!\\)(?:\\\\)*\\[bfnrtu]")
 _INT_DIGITS = 19  # 2**63 - 1 has 19
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
-_BASE64 = msgspec.json.Decoder(bytes)
 
 
 class Record(
@@ -121,25 +120,6 @@ def unb64(text: str, what: str, size: int | None = None) -> bytes:
     return data
 
 
-def unb64_json(string: msgspec.Raw, what: str) -> bytes:
-    """Return the bytes of which a JSON string is the standard base64; raises MalformedError.
-
-    Long ones are read in a third of the time that `unb64` takes.
-    """
-    text = bytes(string)
-    try:
-        data = _BASE64.decode(text)
-    except msgspec.MsgspecError as error:
-        raise MalformedError(f"{what}: not base64: {_excerpt(text)}") from error
-    # Two more spellings are read: escapes of JSON, which are longer, and bits set behind the last
-    # byte, which only the end can show.
-    over = len(data) % 3
-    end = binascii.b2a_base64(data[-over:], newline=False) if over else b""
-    if len(text) != 4 * ((len(data) + 2) // 3) + 2 or not text.endswith(end + b'"'):
-        raise MalformedError(f"{what}: {_excerpt(text)} is not how base64 is written")
-    return data
-
-
 def decimal_int(text: str, what: str) -> int:
     """Return the whole number `text`, written in ASCII digits without leading zeros."""
     if not (text.isascii() and text.isdigit() and len(text) <= _INT_DIGITS):
@@ -147,10 +127,6 @@ def decimal_int(text: str, what: str) -> int:
     if text[0] == "0" and text != "0":
         raise MalformedError(f"{what}: {text} is written with a leading zero")
     return int(text)
-
-
-def _excerpt(string: bytes) -> str:
-    return showable(string[1:-1][:80].decode(errors="replace"))
 
 
 def _first_difference(data: bytes, written: bytearray) -> str:

@@ -144,7 +144,7 @@ def test_a_supplier_that_ran_out_of_time_is_not_asked_again(market: Any, lies: A
     market.lies(STATEMENTS, lies.hangs())
     market.loses_patience()
 
-    found = market.collect(pack, supplier_seconds=0.3)
+    found = market.collect(pack, supplier_seconds=1.5)
 
     assert {product for _, product in found.troubles} == {product, late}
     assert market.mouths[LIAR].asked.count(STATEMENTS) == 1
