@@ -14,7 +14,6 @@ from bcca_protocol.audit import OnStep
 from bcca_protocol.bundle import Body, Header, RuleSet, StatementLine
 from bcca_protocol.errors import UnusableError
 from bcca_protocol.keys import Role
-from bcca_protocol.limits import MAX_TREE_SIZE
 from bcca_protocol.note import Note
 from bcca_protocol.policy import LogLine
 from bcca_protocol.statement import FOOTPRINT, PARTIAL_FOOTPRINT, FootprintRollUp
@@ -44,14 +43,10 @@ def examine(
     return audit.examine(found, trusted, on_step=on_step)
 
 
-def newest_roll_up(session: Session, product: str, *, pending: bool = False) -> OwnStatement | None:
-    """Return the published, current roll-up of `product` with the latest period.
-
-    With `pending`, those are among them that too few witnesses have seen.
-    """
+def newest_roll_up(session: Session, product: str) -> OwnStatement | None:
+    """Return the published, current roll-up of `product` with the latest period."""
     head = logs.published_head(session)
-    size = MAX_TREE_SIZE if pending else head.size if head else 0
-    found = statements.current(session, [product], size)
+    found = statements.current(session, [product], head.size if head else 0)
     rolled = [each for each in found if each.kind == FOOTPRINT]
     return max(rolled, key=lambda each: each.period_end, default=None)
 

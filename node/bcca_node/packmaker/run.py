@@ -2,17 +2,14 @@
 
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import TypeGuard
-
-import msgspec
 
 from bcca_node.ledger.node import Node
 from bcca_node.ledger.publish import Published, State, publish
+from bcca_node.ledger.restate import restate
 from bcca_node.ledger.sign import predicate_of
 from bcca_node.ledger.witnessing import Witnessed, witness
 from bcca_node.network.client import Fetcher
 from bcca_node.packmaker import held
-from bcca_node.packmaker.bundling import newest_roll_up
 from bcca_node.packmaker.collect import CONCURRENCY, Collected, OnProgress, Plan, collect
 from bcca_node.packmaker.held import Held
 from bcca_node.storage import logs
@@ -74,16 +71,7 @@ async def roll_up(node: Node, fetcher: Fetcher, order: Order) -> Run:
         on_progress=order.on_progress,
     )
     added = add_up(await collect(node, fetcher, [root], plan), root, order.amount)
-    stated = state(node, added, at=order.at)
-    with node.database.read() as session:
-        standing = newest_roll_up(session, order.product, pending=True)
-    if standing is not None:
-        before = predicate_of(standing.envelope)
-        stated = (
-            before
-            if _says_the_same(before, stated)
-            else _correcting(stated, before, standing.commitment)
-        )
+    stated = restate(node, state(node, added, at=order.at), beside=("reference_date", "logs"))
     # What was entered before is answered as it is, and asked for again while it is pending.
     (published,) = publish(node, [stated])
     witnessed = None
@@ -157,20 +145,3 @@ def _heads(node: Node, added: Sum, at: int) -> list[VerifiedCheckpoint]:
         first = logs.published_head_over(session, max(own) + 1)
     heads[node.origin] = verify_checkpoint(first.note, node.log_key, node.trust.required(), at=at)
     return [heads[origin] for origin in sorted(heads)]
-
-
-_BESIDE_THE_RESULT = ("nonce", "reference_date", "logs", "corrects")
-
-
-def _says_the_same(before: object, stated: FootprintRollUp) -> TypeGuard[FootprintRollUp]:
-    if not isinstance(before, FootprintRollUp):
-        return False
-    same = {name: getattr(before, name) for name in _BESIDE_THE_RESULT}
-    return msgspec.structs.replace(stated, **same) == before
-
-
-def _correcting(stated: FootprintRollUp, before: object, commitment: str) -> FootprintRollUp:
-    """Return `stated` so that it replaces the roll-up of its own period, if there is one."""
-    if isinstance(before, FootprintRollUp) and before.period == stated.period:
-        return msgspec.structs.replace(stated, corrects=commitment)
-    return stated
