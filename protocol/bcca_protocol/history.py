@@ -64,6 +64,12 @@ class StatementRecord(msgspec.Struct, frozen=True, gc=False):
     key: int
     signature_hash: bytes
 
+    def entry(self, commitment: bytes) -> StatementEntry:
+        """Return the entry of which this is the record."""
+        return StatementEntry(
+            commitment=commitment, key=self.key, signature_hash=self.signature_hash
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusRecord:

@@ -133,21 +133,20 @@ def _check_particulars(statement: PartialFootprint, mass_kg: Decimal | None) -> 
 
 
 def _bought(line: Input, share: Decimal, *, allocated: bool) -> Bought:
-    yield_ = number(line.yield_) if line.yield_ is not None else ONE
-    if not 0 < yield_ <= 1:
+    yield_ = ONE if line.yield_ is None else number(line.yield_)
+    if yield_ is not ONE and not 0 < yield_ <= 1:
         raise StatementError(f"line {line.id}: a yield of {line.yield_}, where 0 < yield <= 1")
     if line.joint and not allocated:
         raise StatementError(f"line {line.id}: joint, where the statement has no allocation")
-    name = line.supplier.key.partition("+")[0]
-    if name != line.supplier.origin:
-        raise StatementError(
-            f"line {line.id}: supplier {line.supplier.origin}, its log key is named {name}"
-        )
+    origin, key = line.supplier.origin, line.supplier.key
+    if not key.startswith(f"{origin}+"):
+        name = key.partition("+")[0]
+        raise StatementError(f"line {line.id}: supplier {origin}, its log key is named {name}")
     return Bought(
         line=line.id,
         product=line.product,
-        origin=line.supplier.origin,
-        key=line.supplier.key,
+        origin=origin,
+        key=key,
         site=line.site,
         amount=not_negative(line.amount, f"line {line.id}: amount"),
         unit=line.unit,

@@ -239,11 +239,13 @@ def decode(payload: bytes) -> Statement:
     return wire.decode(payload, decoder, what="statement", limit=MAX_STATEMENT_BYTES)
 
 
-def check_subject(found: Statement) -> None:
-    """Raise StatementError unless the subject of a statement is its product."""
+def check_place(found: Statement, origin: str) -> None:
+    """Raise StatementError unless a statement is about its product, and of the log's `origin`."""
     subject, product = found.subject[0], found.predicate.product.id
     if subject.name != product:
         raise StatementError(f"subject {subject.name}, product {product}")
     digest = hashlib.sha256(product.encode()).hexdigest()
     if subject.digest.sha256 != digest:
         raise StatementError(f"subject digest {subject.digest.sha256}, the product's is {digest}")
+    if found.predicate.issuer != origin:
+        raise StatementError(f"issued by {found.predicate.issuer}, entered in the log of {origin}")
