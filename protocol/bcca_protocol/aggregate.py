@@ -16,7 +16,7 @@ from bcca_protocol.columns import Table, Vector, Way
 from bcca_protocol.components import components
 from bcca_protocol.footprint import Footprint
 from bcca_protocol.graph import Graph
-from bcca_protocol.quantity import ONE, ZERO, exact
+from bcca_protocol.quantity import ONE, exact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,21 +83,19 @@ class _Values:
     """Kg CO2e per one unit of each part, as whoever names a stage for it sees them."""
 
     def __init__(self, table: Table) -> None:
+        self.kept: dict[int, Vector] = {}
         self._table = table
-        self._kept: dict[int, Vector] = {}
         self._restaged: dict[tuple[int, str], Vector] = {}
 
     def put(self, part: int, vector: Vector, declared: Decimal) -> None:
         """Take what one declared unit of a part has."""
-        self._kept[part] = vector if declared == ONE else tuple(kg / declared for kg in vector)
+        self.kept[part] = vector if declared == ONE else tuple(kg / declared for kg in vector)
 
-    def get(self, part: int, stages: str) -> Vector:
-        """Return the value of one unit."""
-        if stages == "keep":
-            return self._kept[part]
+    def restaged(self, part: int, stages: str) -> Vector:
+        """Return the value of one unit where a stage is named for it."""
         found = self._restaged.get((part, stages))
         if found is None:
-            found = self._table.restaged(self._kept[part], stages)
+            found = self._table.restaged(self.kept[part], stages)
             self._restaged[part, stages] = found
         return found
 
@@ -106,15 +104,17 @@ def _vector(graph: Graph, index: int, table: Table, values: _Values) -> Vector:
     """Return own and bought kg CO2e of one declared unit (SPEC 9.3), lines in written order."""
     part, terms = graph.parts[index], graph.terms[index]
     own = table.own(part, introduced=graph.sources[index].introduced)
-    if not terms:
-        return own
     # Whole rows at a time: of 100,000 products a loop of our own would take the longest.
-    bought: Iterable[Decimal] = repeat(ZERO, len(own))
+    bought: Sequence[Decimal] = ()
     for term in terms:
-        row = map(mul, repeat(term.amount), values.get(term.supplier, term.stages))
-        if term.share != ONE:
-            row = map(mul, row, repeat(term.share))
-        bought = list(map(add, bought, row))
+        supplier, stages, share = term.supplier, term.stages, term.share
+        value = values.kept[supplier] if stages == "keep" else values.restaged(supplier, stages)
+        row = map(mul, repeat(term.amount), value)
+        if share is not ONE:
+            row = map(mul, row, repeat(share))
+        bought = list(map(add, bought, row)) if bought else list(row)
+    if not bought:
+        return own
     declared, output = part.declared, part.output
     if declared != ONE or output != ONE:
         bought = [kg * declared / output for kg in bought]

@@ -64,8 +64,11 @@ def connect(verified: Iterable[Verified[Part]], choose: Chooser) -> Graph:
             fed, unfed = [], {}
             for line, bought in enumerate(part.bought):
                 choice = choose(part, bought)
-                if not isinstance(choice, Missing):
-                    fed.append(_term(line, part, bought, choice.fact, index))
+                if isinstance(choice, Verified):
+                    supplier = choice.fact
+                    amount = _amount(part, bought, supplier)
+                    at = index[supplier.commitment]
+                    fed.append(Term(line, at, amount, bought.share, bought.stages))
                 elif bought.amount:  # an input of amount 0 is never a gap
                     unfed[bought.line] = choice.reason
             terms.append(tuple(fed))
@@ -101,11 +104,15 @@ def chooser(verified: Iterable[Verified[Part]], period: Span) -> Chooser:
     made: dict[tuple[str, str, str, str | None, str | None, Span | None], Choice] = {}
 
     def choose(consumer: Part, bought: Bought) -> Choice:
-        span = bought.acquired or period
-        asked = (bought.origin, bought.product, bought.key, bought.site, bought.pinned, span)
-        if asked not in made:
-            made[asked] = _choose(bought, offers.get(asked[:2], ()), span, period)
-        return _fitting(bought, made[asked])
+        origin, product, span = bought.origin, bought.product, bought.acquired
+        asked = (origin, product, bought.key, bought.site, bought.pinned, span)
+        choice = made.get(asked)
+        if choice is None:
+            choice = _choose(bought, offers.get((origin, product), ()), span or period, period)
+            made[asked] = choice
+        if isinstance(choice, Missing) or bought.unit == choice.fact.unit:
+            return choice
+        return _fitting(bought, choice)
 
     return choose
 
@@ -152,10 +159,8 @@ def _only(offers: Sequence[Verified[Part]], measure: Callable[[Part], int | str]
     return first
 
 
-def _fitting(bought: Bought, choice: Choice) -> Choice:
+def _fitting(bought: Bought, choice: Verified[Part]) -> Choice:
     """Return `choice` unless its unit does not fit: one supplier's unit stops nobody else."""
-    if isinstance(choice, Missing) or bought.unit == choice.fact.unit:
-        return choice
     try:
         convert(bought.amount, bought.unit, choice.fact.unit, mass_kg=choice.fact.piece_kg)
     except UnitError as error:
@@ -163,7 +168,8 @@ def _fitting(bought: Bought, choice: Choice) -> Choice:
     return choice
 
 
-def _term(line: int, part: Part, bought: Bought, supplier: Part, index: Mapping[str, int]) -> Term:
+def _amount(part: Part, bought: Bought, supplier: Part) -> Decimal:
+    """Return how much of the supplier's product a line takes, yield included."""
     amount = bought.amount
     if bought.unit != supplier.unit:
         try:
@@ -173,6 +179,4 @@ def _term(line: int, part: Part, bought: Bought, supplier: Part, index: Mapping[
                 f"line {bought.line} of {part.product} ({part.issuer}) buys {supplier.product} of "
                 f"{supplier.issuer}: {error}"
             ) from error
-    if bought.yield_ != ONE:
-        amount = amount / bought.yield_
-    return Term(line, index[supplier.commitment], amount, bought.share, bought.stages)
+    return amount if bought.yield_ is ONE else amount / bought.yield_

@@ -23,6 +23,7 @@ MAX_TEXT_CHARS = 2_000  # any one name or reason
 MAX_VALIDITY_YEARS = 3  # from the period's end, never longer (SPEC 4.4)
 MAX_KEPT_FACTORS = 4_096  # a pack's tree uses hundreds of data sets; 2 kB each once parsed
 MAX_KEPT_PERIODS = 1_024  # most statements of a pack's tree are about one year
+MAX_KEPT_SUPPLIERS = 4_096  # a pack's tree has hundreds; 200 bytes each
 
 # Policy
 MAX_POLICY_BYTES = 1024 * 1024  # 1,000 logs of 200 bytes, five times over

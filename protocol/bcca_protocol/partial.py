@@ -3,13 +3,15 @@
 import decimal
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from functools import lru_cache
 
 import msgspec
 
 from bcca_protocol import footprint, own, particulars, period
 from bcca_protocol.errors import StatementError
 from bcca_protocol.footprint import Footprint, Stages
-from bcca_protocol.inventory import Activity, Input
+from bcca_protocol.inventory import Activity, Input, Supplier
+from bcca_protocol.limits import MAX_KEPT_SUPPLIERS
 from bcca_protocol.own import Scale, Tally
 from bcca_protocol.period import Span
 from bcca_protocol.quantity import ONE, ZERO, Unit, arithmetic, not_negative, number, plain
@@ -138,7 +140,8 @@ def _bought(line: Input, share: Decimal, *, allocated: bool) -> Bought:
         raise StatementError(f"line {line.id}: a yield of {line.yield_}, where 0 < yield <= 1")
     if line.joint and not allocated:
         raise StatementError(f"line {line.id}: joint, where the statement has no allocation")
-    origin, key = line.supplier.origin, line.supplier.key
+    supplier = _kept(line.supplier)
+    origin, key = supplier.origin, supplier.key
     if not key.startswith(f"{origin}+"):
         name = key.partition("+")[0]
         raise StatementError(f"line {line.id}: supplier {origin}, its log key is named {name}")
@@ -156,6 +159,12 @@ def _bought(line: Input, share: Decimal, *, allocated: bool) -> Bought:
         pinned=line.statement,
         acquired=period.span(line.acquired, f"line {line.id}") if line.acquired else None,
     )
+
+
+@lru_cache(MAX_KEPT_SUPPLIERS)
+def _kept(supplier: Supplier) -> Supplier:
+    """Return one object for all that are equal: thousands of inputs name a few suppliers."""
+    return supplier
 
 
 def _claims(line: Activity) -> Iterable[str]:

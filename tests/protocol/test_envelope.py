@@ -1,3 +1,4 @@
+import base64
 import json
 from dataclasses import replace
 from typing import Any
@@ -156,6 +157,48 @@ def test_what_base64_would_not_write_is_refused(encoded: str) -> None:
         Envelope.parse(written(payload=encoded))
     with pytest.raises(MalformedError):
         Envelope.parse(written(signatures=[{"sig": encoded}]))
+
+
+def ours(payload: str, more: str = "") -> bytes:
+    """Return ENVELOPE as this project begins to write it, with another payload, and more."""
+    _, _, rest = ENVELOPE.encode().partition(b'","')
+    return f'{{"payload":"{payload}"{more},"'.encode() + rest
+
+
+@pytest.mark.parametrize("size", range(20))
+def test_a_payload_of_any_length_is_read_and_its_idle_bits_are_refused(size: int) -> None:
+    payload = bytes(range(0xF0, 0xF0 + size % 16)) + bytes(size - size % 16)
+    text = base64.b64encode(payload).decode()
+    idle = {0: 0, 1: 15, 2: 3}[size % 3]
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    stem = text.rstrip("=")
+
+    assert Envelope.parse(ours(text)) == replace(ENVELOPE, payload=payload)
+    for bits in range(1, idle + 1):
+        odd = stem[:-1] + alphabet[alphabet.index(stem[-1]) + bits]
+        with pytest.raises(MalformedError, match="is not how base64 is written"):
+            Envelope.parse(ours(odd.ljust(len(text), "=")))
+
+
+@pytest.mark.parametrize(
+    "more", [',"payload":"AQ=="', ',"p\\u0061yload":"AQ=="', ', "payload" : "AQ=="']
+)
+@pytest.mark.parametrize("first", ["AA==", "", "/w==", "_w==", "AB=="])
+def test_of_a_payload_named_twice_the_last_counts(first: str, more: str) -> None:
+    assert Envelope.parse(ours(first, more)).payload == b"\x01"
+
+
+@pytest.mark.parametrize("more", [',"payload":"AR=="', ',"p\\u0061yload":"AR=="'])
+def test_the_last_payload_is_read_as_strictly_as_the_first(more: str) -> None:
+    with pytest.raises(MalformedError, match="is not how base64 is written"):
+        Envelope.parse(ours("AQ==", more))
+
+
+@pytest.mark.parametrize(
+    "text", ["\\/w==", "\\u002fw==", "/w=\\u003d", "\\u002f\\u0077\\u003d\\u003d", "_w=="]
+)
+def test_base64_may_be_escaped_as_json_allows(text: str) -> None:
+    assert Envelope.parse(ours(text)).payload == b"\xff"
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_an_unproductive_loop_across_companies_is_refused_by_the_names_of_its_pr
     with pytest.raises(UnproductiveError) as refused:
         market.run(pack)
 
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
     for product, name in zip(products, (LIAR, FOIL), strict=True):
         assert f"{product} of {market.origin(name)}" in str(refused.value)
 
