@@ -16,6 +16,7 @@ from bcca_protocol.wire import ORIGIN, showable
 
 FILE = "settings.toml"
 PREFIX = "BCCA_"
+MAX_NAME_CHARS = 200  # it stands in tables and on pages
 MAX_PORT = 65_535  # 16 bits of TCP
 
 _ORIGIN = re.compile(ORIGIN)
@@ -36,11 +37,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Refuse what no node can run with."""
         if not _ORIGIN.match(self.origin) or len(self.origin) > MAX_ORIGIN_BYTES:
             raise UnusableError(
-                f"origin {showable(self.origin[:80])!r}: write a host, and a path if you like, "
-                "such as cathode.example/bcca"
+                f"origin {showable(self.origin[:80])!r}: write a host in small letters, and a path "
+                f"if you like, such as cathode.example/bcca, at most {MAX_ORIGIN_BYTES} characters"
             )
-        if not self.name or showable(self.name) != self.name:
-            raise UnusableError(f"name {showable(self.name[:80])!r}: write one line of plain text")
+        if not 0 < len(self.name) <= MAX_NAME_CHARS or showable(self.name) != self.name:
+            raise UnusableError(
+                f"name {showable(self.name[:80])!r}: write one line of plain text, "
+                f"at most {MAX_NAME_CHARS} characters"
+            )
         _require_base_url(self.url)
         if not 0 <= self.port <= MAX_PORT:
             raise UnusableError(f"port {self.port}: not between 0 and {MAX_PORT}")

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from bcca_protocol import footprint, period
+from bcca_protocol import __version__, footprint, period
 from bcca_protocol.audit import Report, Step, audit
 from bcca_protocol.errors import BccaError, LimitError, RefusedError, UnusableError
 from bcca_protocol.limits import MAX_BUNDLE_BYTES, MAX_BUNDLE_LINE_BYTES, MAX_POLICY_BYTES
@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Check a carbon-footprint bundle offline and recompute its total.",
         epilog="Example: bcca-verify pack.bcca.jsonl --policy policy.txt --max-age 30d",
     )
+    parser.add_argument("--version", action="version", version=f"bcca-verify {__version__}")
     parser.add_argument("bundle", help="the file to check, *.bcca.jsonl")
     parser.add_argument("--policy", required=True, help="whom you believe: logs, witnesses, quorum")
     parser.add_argument("--at", metavar="T", help="look from this time, as 2026-11-21T12:00:00Z")

@@ -191,7 +191,7 @@ def _item(number: int, line: bytes) -> Header | Body | End:
     if len(line) > MAX_BUNDLE_LINE_BYTES:
         raise LimitError(f"bundle line {number}: over {MAX_BUNDLE_LINE_BYTES} bytes")
     if not line.endswith(b"\n"):
-        raise MalformedError(f"bundle line {number}: does not end in a line feed")
+        raise MalformedError(f"bundle line {number}: cut off, it does not end in a line feed")
     what = f"bundle line {number}"
     return wire.decode(line[:-1], _DECODER, what=what, limit=MAX_BUNDLE_LINE_BYTES)
 

@@ -76,7 +76,9 @@ class Policy:
             except BccaError as error:
                 raise PolicyError(f"policy, line {last}: {error}") from error
         if draft.quorum is None:
-            raise PolicyError(f"policy, line {last}: the last, and none was a quorum")
+            raise PolicyError(
+                f"policy, line {last}: the last, and none was a quorum; write `quorum <group>`"
+            )
         policy = cls(
             logs=draft.logs, witnesses=draft.witnesses, groups=draft.groups, quorum=draft.quorum
         )

@@ -61,12 +61,19 @@ def create_cli() -> typer.Typer:
     return app
 
 
-def _bcca(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-) -> None:
-    if version:
+def _tell_version(asked: bool) -> None:
+    if asked:
         typer.echo(f"bcca {__version__}")
         raise typer.Exit
+
+
+def _bcca(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
 
 
 def _verdict(error: Exception) -> tuple[int, str]:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import secrets
+import shutil
 import sys
 import tempfile
 import threading
@@ -63,11 +64,11 @@ def demo(
     reference = read.reference(product, amount)
     folder = _empty(data)
     out = screen.console(stderr=as_json)
-    with tempfile.TemporaryDirectory(prefix="bcca-witnesses-") as aside:
+    with _emptied_again(folder), tempfile.TemporaryDirectory(prefix="bcca-witnesses-") as aside:
         ground = Ground(folder=folder, aside=Path(aside), passphrase=_passphrase())
         head = roster.company_of(read, reference.process_id).id
         seats = roster.seats_of(read)
-        _line(out, f"{len(seats)} nodes are founded: keys, databases, logs, policies")
+        _line(out, f"founding {len(seats)} nodes: keys, databases, logs, policies")
         with Network(ground, seats, head=head) as network:
             with _watching(out) as watcher:
                 shown = asyncio.run(show.show(network, read, reference, folder, watcher))
@@ -94,6 +95,17 @@ def _empty(data: Path | None) -> Path:
     if not is_empty:
         raise UnusableError(f"--data {data}: it is not empty; name a new folder")
     return data.resolve()
+
+
+@contextmanager
+def _emptied_again(folder: Path) -> Iterator[None]:
+    """Leave nothing half-made in a folder that was empty, if what fills it fails."""
+    try:
+        yield
+    except BaseException:
+        for each in folder.iterdir():
+            shutil.rmtree(each) if each.is_dir() else each.unlink()
+        raise
 
 
 def _passphrase() -> str:

@@ -71,6 +71,8 @@ def write_bundle(
     """
     if out.is_dir():
         raise UnusableError(f"{out} is a folder: name a file")
+    if out.exists() and not out.is_file():
+        raise UnusableError(f"{out} is no ordinary file: name another")
     if out.exists() and not force:
         raise UnusableError(f"{out} is there already: name another file, or add --force")
     if not out.absolute().parent.is_dir():

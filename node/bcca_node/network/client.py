@@ -203,7 +203,10 @@ def _blamed_on(url: str) -> Iterator[None]:
     try:
         yield
     except (TimeoutError, httpx.TimeoutException) as error:
-        raise UnavailableError(f"{showable(url)}: no answer in time") from error
+        # The transport calls a refused connection a time-out too: its cause tells them apart.
+        is_refused = isinstance(error.__cause__, aiohttp.ClientConnectorError)
+        why = "nobody listens there" if is_refused else "no answer in time"
+        raise UnavailableError(f"{showable(url)}: {why}") from error
     except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError) as error:
         reason = str(error) or type(error).__name__
         raise UnavailableError(f"{showable(url)}: {showable(reason[:200])}") from error
