@@ -76,9 +76,7 @@ class Policy:
             except BccaError as error:
                 raise PolicyError(f"policy, line {last}: {error}") from error
         if draft.quorum is None:
-            raise PolicyError(
-                f"policy, line {last}: the last, and none was a quorum; write `quorum <group>`"
-            )
+            raise PolicyError(f"policy, line {last}: the last, and none was a quorum; add one")
         policy = cls(
             logs=draft.logs, witnesses=draft.witnesses, groups=draft.groups, quorum=draft.quorum
         )
