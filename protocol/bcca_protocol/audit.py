@@ -110,7 +110,7 @@ def _report(found: Contents, evidence: Evidence, at: int | None, on_step: OnStep
     totals, needed = _recompute(rolled, evidence)
     total = footprint.total(rolled.footprint)
     on_step(Step(6, "recomputed", f"{plain(total)} kg CO2e, the same in every digit"))
-    seen = [log.head.time for log in evidence.logs.values()]
+    seen = evidence.times()
     looked = max(seen) if at is None else at
     return Report(
         product=rolled.product,

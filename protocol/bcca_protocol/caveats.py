@@ -8,10 +8,11 @@ from bcca_protocol.evidence import Evidence
 from bcca_protocol.graph import double_claims, order_of
 from bcca_protocol.partial import Part
 from bcca_protocol.rollup import RollUp
+from bcca_protocol.standing import Standing, standing
 
 
 def caveats(rolled: RollUp, found: Contents, evidence: Evidence, at: int) -> Iterator[str]:
-    """Yield a sentence for each thing that is missing, withheld, expired or taken on trust."""
+    """Yield a sentence for each thing missing, withheld, out of its time or taken on trust."""
     names = {name: each.fact for name, each in evidence.parts().items()}
     parts = sorted(names.values(), key=order_of)
     yield from _missing(rolled, names)
@@ -19,8 +20,11 @@ def caveats(rolled: RollUp, found: Contents, evidence: Evidence, at: int) -> Ite
         yield f"withheld: statement {item.commitment}: {item.reason}"
     now = period.text_at(at)
     for name, each in evidence.facts.items():
-        if each.fact.validity.end <= now:
-            yield f"expired: statement {name} was valid until {each.fact.validity.end}"
+        match standing(each, at=now):
+            case Standing.EXPIRED:
+                yield f"expired: statement {name} was valid until {each.fact.validity.end}"
+            case Standing.NOT_YET_VALID:
+                yield f"not yet valid: statement {name} is so from {each.fact.validity.start}"
     for claim, one, other in double_claims(parts):
         yield (
             f"claimed twice: electricity certificate {claim}, by {one.commitment} of {one.issuer} "

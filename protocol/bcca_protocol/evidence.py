@@ -12,6 +12,7 @@ from bcca_protocol.bundle import Contents, LogLine, StatementLine
 from bcca_protocol.errors import AuthorshipError, ConflictError, MalformedError
 from bcca_protocol.facts import Fact
 from bcca_protocol.keys import VerifierKey
+from bcca_protocol.note import Note
 from bcca_protocol.partial import Part
 from bcca_protocol.policy import Policy
 from bcca_protocol.verify import Signed, VerifiedLog
@@ -30,12 +31,19 @@ class Evidence:
         """Return the partial footprints by commitment."""
         return {name: each for name, each in self.facts.items() if verify.is_signed_part(each)}
 
+    def times(self) -> list[int]:
+        """Return when a quorum saw each log; one that ended says nothing new, however old it is."""
+        going = [log.head.time for log in self.logs.values() if not log.has_ended]
+        return going or [log.head.time for log in self.logs.values()]
+
     def tell_logs(self, trusted: Policy) -> str:
         """Return in words what was read of logs."""
         entries = sum(log.history.size for log in self.logs.values())
+        ended = [origin for origin, log in self.logs.items() if log.has_ended]
         return (
             f"{len(self.logs)} logs with {entries} entries, each cosigned by the {trusted.rule}, "
             f"which survives {trusted.survives} lying; {len(self.introduced)} by introduction"
+            + (f"; ended by their owners: {', '.join(ended)}" if ended else "")
         )
 
     def tell_statements(self) -> str:
@@ -84,9 +92,11 @@ class _Reader:
         """Return the logs here that the policy names, introduced by nobody."""
         here = [origin for origin in self._trusted.logs if origin in self.waiting]
         for origin in here:
-            key = self._trusted.logs[origin].key.encode()
-            if key != self.waiting[origin].key:
-                raise ConflictError(self._other_key(origin, key, "the policy"))
+            key, line = self._trusted.logs[origin].key, self.waiting[origin]
+            # While one log key gives way to the next, both sign, and either may be named.
+            signed = Note.parse("\n".join(line.checkpoint)).signatures
+            if key.encode() != line.key and not any(each.is_by(key) for each in signed):
+                raise ConflictError(_other_key(line, key.encode(), "the policy"))
         return dict.fromkeys(here, "")
 
     def named(self, facts: Iterable[Signed[Fact]]) -> dict[str, str]:
@@ -101,7 +111,7 @@ class _Reader:
                 if line is not None and line.key == bought.key:
                     found.setdefault(bought.origin, part.issuer)
                 elif line is not None:
-                    why = self._other_key(bought.origin, bought.key, part.issuer)
+                    why = _other_key(line, bought.key, part.issuer)
                     self._misnamed.setdefault(bought.origin, why)
         return found
 
@@ -122,16 +132,17 @@ class _Reader:
         line = self.waiting.pop(origin)
         if introducer:
             self.introduced[origin] = introducer
-        key = VerifierKey.parse(line.key)
+            key = VerifierKey.parse(line.key)
+        else:
+            key = self._trusted.logs[origin].key
         head = policy.verify_checkpoint("\n".join(line.checkpoint), key, self._trusted, at=self._at)
         entries = [entry.encode() for entry in line.entries]
-        log = verify.verify_log(head, entries, introduced=bool(introducer))
+        end = self._trusted.ends.get(origin)
+        log = verify.verify_log(head, entries, introduced=bool(introducer), end=end)
+        if line.key not in log.log_keys:
+            raise ConflictError(_other_key(line, key.encode(), "the policy"))
         self.logs[origin] = log
         return [self._statement(each, log) for each in self.statements.pop(origin, [])]
-
-    def _other_key(self, origin: str, key: str, who: str) -> str:
-        here = self.waiting[origin].key
-        return f"log {origin}: {who} names it with key {key}, the bundle has {here}"
 
     def _statement(self, line: StatementLine, log: VerifiedLog) -> Signed[Fact]:
         signed = verify.verify_signed(unb64(line.envelope, "bundle: envelope"), log)
@@ -143,3 +154,7 @@ class _Reader:
         if self.facts.setdefault(signed.fact.commitment, signed) is not signed:
             raise MalformedError(f"bundle: statement {signed.fact.commitment} stands twice")
         return signed
+
+
+def _other_key(line: LogLine, key: str, who: str) -> str:
+    return f"log {line.origin}: {who} names it with key {key}, the bundle has {line.key}"

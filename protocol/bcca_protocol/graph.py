@@ -11,6 +11,7 @@ from bcca_protocol.errors import StatementError, UnitError
 from bcca_protocol.partial import Bought, Part
 from bcca_protocol.period import Span
 from bcca_protocol.quantity import ONE, convert, exact
+from bcca_protocol.standing import standing
 from bcca_protocol.verify import Verified
 
 
@@ -135,9 +136,10 @@ def _choose(bought: Bought, offers: Sequence[Verified[Part]], span: Span, period
         return _only(overlapping, lambda part: part.period.overlap_with(span))
     if begun:
         return _only(begun, lambda part: part.period.end)
+    standings = {standing(each, at=span.start).words for each in fits}
     reasons = (
         (fits, f"no statement for {what}"),
-        (current, f"no current statement for {what}: revoked, corrected, or in a broken log"),
+        (current, f"no current statement for {what}: {' and '.join(sorted(standings))}"),
         (valid, f"every statement for {what} expired before {since}"),
         (begun, f"every statement for {what} is about a time after {span.end}"),
     )

@@ -4,15 +4,18 @@ Entries are read in order, all of them, from index 0 (SPEC 5.4 to 5.6). Time is 
 can set back a clock, but cannot put an entry before others under a cosigned checkpoint.
 """
 
-from binascii import a2b_base64, b2a_base64, hexlify, unhexlify
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from binascii import a2b_base64, unhexlify
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import islice
-from typing import Self
 
 import msgspec
 
+from bcca_protocol import entered
+from bcca_protocol.entered import Entered
 from bcca_protocol.entry import (
     Entry,
     Genesis,
@@ -28,7 +31,6 @@ from bcca_protocol.entry import (
 from bcca_protocol.errors import AuthorshipError, LimitError, MalformedError, RefusedError
 from bcca_protocol.keys import Algorithm, Role, VerifierKey
 from bcca_protocol.limits import MAX_LOG_ENTRIES, MAX_LOG_KEYS
-from bcca_protocol.merkle import HASH_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,26 +59,18 @@ class KeyRecord:
             raise AuthorshipError(f"{what}: retired at entry {self.retired}")
 
 
-class StatementRecord(msgspec.Struct, frozen=True, gc=False):
-    """The first entry of a commitment: of millions, and a Struct is made in half the time."""
-
-    index: int
-    key: int
-    signature_hash: bytes
-
-    def entry(self, commitment: bytes) -> StatementEntry:
-        """Return the entry of which this is the record."""
-        return StatementEntry(
-            commitment=commitment, key=self.key, signature_hash=self.signature_hash
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatusRecord:
+class StatusRecord(msgspec.Struct, frozen=True, gc=False):
     """The strongest status of a handle, and the index of the first entry that states it."""
 
     index: int
-    entry: StatusEntry
+    handle: bytes
+    status: Status
+    successor: bytes | None
+
+    @property
+    def entry(self) -> StatusEntry:
+        """The entry of which this is the record."""
+        return StatusEntry(handle=self.handle, status=self.status, successor=self.successor)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,32 +84,24 @@ class History:
     origin: str
     size: int
     genesis: Genesis | None
-    statements: Mapping[bytes, StatementRecord]
+    statements: Entered
     statuses: Mapping[bytes, StatusRecord]
     broken: int | None
     _keys: Mapping[int, KeyRecord]
 
     @classmethod
-    def read(cls, origin: str, log_key: VerifierKey, entries: Iterable[bytes]) -> Self:
+    def read(cls, origin: str, log_key: VerifierKey, entries: Iterable[bytes]) -> "History":
         """Return the history of `entries`, the whole log of `origin` that `log_key` signs.
 
         Raises LimitError over MAX_LOG_ENTRIES, AuthorshipError if the log has keys of its own and
         `log_key` is not one of them that is still valid at its end.
         """
-        reader = _Reader(origin=origin)
-        size, broken = reader.read(islice(entries, MAX_LOG_ENTRIES + 1))
-        if size > MAX_LOG_ENTRIES:
-            raise LimitError(f"log {origin}: over {MAX_LOG_ENTRIES} entries")
-        history = cls(
-            origin=origin,
-            size=size,
-            genesis=reader.genesis,
-            statements=reader.statements,
-            statuses=reader.statuses,
-            broken=broken,
-            _keys=reader.keys,
-        )
-        history._require_log_key(log_key)
+        reading = Reading(origin=origin)
+        rest = iter(entries)
+        while block := list(islice(rest, BLOCK)):
+            reading.take(block)
+        history = reading.history()
+        history.require_log_key(log_key)
         return history
 
     @property
@@ -142,9 +128,9 @@ class History:
     def status_of(self, handle: bytes) -> Status | None:
         """Return the strongest status entered for `handle`, or None."""
         found = self.statuses.get(handle)
-        return None if found is None else found.entry.status
+        return None if found is None else found.status
 
-    def _require_log_key(self, log_key: VerifierKey) -> None:
+    def require_log_key(self, log_key: VerifierKey) -> None:
         """Raise AuthorshipError unless `log_key` may sign for all that was read."""
         own = {record.key: record for record in self.keys if record.role is Role.LOG}
         if not own:
@@ -158,52 +144,86 @@ class History:
         own[log_key].require_valid(end, f"log {self.origin}: its end by {log_key.label}")
 
 
-_STATEMENT = b"bcca/v1 statement "
+BLOCK = 256  # entries read together: their lines stay in the processor's cache
+_STATUS = re.compile(
+    rb"bcca/v1 status ([A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=) "
+    rb"(revoked|corrected|superseded) (-|[0-9a-f]{64})"
+)
+_STATUSES: Mapping[bytes, Status] = {each.encode(): each for each in Status}
 
 
 @dataclass(slots=True, kw_only=True)
-class _Reader:
-    """A history while it is read."""
+class Reading:
+    """A history while it is read, some entries at a time, in order and from index 0."""
 
     origin: str
+    size: int = 0
+    broken: int | None = None
     genesis: Genesis | None = None
     keys: dict[int, KeyRecord] = field(default_factory=dict)
-    statements: dict[bytes, StatementRecord] = field(default_factory=dict)
+    statements: Entered = field(default_factory=Entered)
     statuses: dict[bytes, StatusRecord] = field(default_factory=dict)
     publics: set[bytes] = field(default_factory=set)
     notices: int = 0
 
-    def read(self, entries: Iterator[bytes]) -> tuple[int, int | None]:
-        """Return how many entries there are, and the index of the first malformed one if any."""
-        size = 0
-        for index, line in enumerate(entries):
-            size = index + 1
-            if index and line.startswith(_STATEMENT) and self._read_statement(index, line):
+    def take(self, entries: Sequence[bytes]) -> None:
+        """Read the next entries, best BLOCK of them; raises LimitError over MAX_LOG_ENTRIES."""
+        if self.size + len(entries) > MAX_LOG_ENTRIES:
+            raise LimitError(f"log {self.origin}: over {MAX_LOG_ENTRIES} entries")
+        if self.broken is None:
+            self.broken = self._read_block(self.size, entries)
+        self.size += len(entries)
+
+    def history(self) -> History:
+        """Return what the entries so far say."""
+        return History(
+            origin=self.origin,
+            size=self.size,
+            genesis=self.genesis,
+            statements=self.statements,
+            statuses=self.statuses,
+            broken=self.broken,
+            _keys=self.keys,
+        )
+
+    def _read_block(self, first: int, block: Sequence[bytes]) -> int | None:
+        """Read entries from index `first` on; return the index of the first malformed one."""
+        indices: Sequence[int] = range(first, first + len(block))
+        plain = [line for line in block if line.startswith(entered.PREFIX)]
+        others: list[tuple[int, bytes]] = []
+        if not first or len(plain) < len(block):
+            is_plain = [bool(i) and block[i - first].startswith(entered.PREFIX) for i in indices]
+            others = [(i, block[i - first]) for i in indices if not is_plain[i - first]]
+            indices = [i for i in indices if is_plain[i - first]]
+            plain = [block[i - first] for i in indices]
+        # What one statement says does not depend on the entries before it.
+        read = entered.read_statements(plain)
+        if read is None:
+            return self._read_each(enumerate(block, first))
+        broken = self._read_each(others)
+        count = len(indices) if broken is None else bisect_left(indices, broken)
+        self.statements.enter(indices[:count], read.first(count))
+        return broken
+
+    def _read_each(self, lines: Iterable[tuple[int, bytes]]) -> int | None:
+        """Read entries one by one; return the index of the first malformed one."""
+        for index, line in lines:
+            if index and self._read_status(index, line):
                 continue
             try:
                 self._enter(index, parse_entry(line.decode()))
             except (RefusedError, UnicodeDecodeError):
-                return size + sum(1 for _ in entries), index
-        return size, None
+                return index
+        return None
 
-    def _read_statement(self, index: int, line: bytes) -> bool:
-        """Read a plain line without the general parser; return False to leave it to that."""
-        try:
-            commitment = unhexlify(line[18:82])
-            key = int(line[83:-45])
-            signature_hash = a2b_base64(line[-44:])
-        except ValueError:
+    def _read_status(self, index: int, line: bytes) -> bool:
+        """Read a plain status without the general parser; return False to leave it to that."""
+        match = _STATUS.fullmatch(line)
+        if match is None:
             return False
-        written = b"%b%b %d %b" % (
-            _STATEMENT,
-            hexlify(commitment),
-            key,
-            b2a_base64(signature_hash, newline=False),
-        )
-        if written != line or len(signature_hash) != HASH_BYTES or not 0 <= key < index:
-            return False
-        record = StatementRecord(index, key, signature_hash)
-        self.statements.setdefault(commitment, record)
+        handle, status, successor = match.groups()
+        after = None if successor == b"-" else unhexlify(successor)
+        self._state(StatusRecord(index, a2b_base64(handle), _STATUSES[status], after))
         return True
 
     def _enter(self, index: int, entry: Entry) -> None:
@@ -220,13 +240,15 @@ class _Reader:
                     self.keys[add] = replace(found, retired=index)
             case KeyCompromised():
                 self._void(index, entry)
-            case StatementEntry(commitment=commitment, key=key, signature_hash=signature_hash):
-                record = StatementRecord(index, key, signature_hash)
-                self.statements.setdefault(commitment, record)
-            case StatusEntry(handle=handle, status=status):
-                known = self.statuses.get(handle)
-                if known is None or status.outweighs(known.entry.status):
-                    self.statuses[handle] = StatusRecord(index=index, entry=entry)
+            case StatementEntry():
+                self.statements.enter([index], entered.columns_of(entry))
+            case StatusEntry(handle=handle, status=status, successor=successor):
+                self._state(StatusRecord(index, handle, status, successor))
+
+    def _state(self, record: StatusRecord) -> None:
+        known = self.statuses.setdefault(record.handle, record)
+        if known is not record and record.status.outweighs(known.status):
+            self.statuses[record.handle] = record
 
     def _key(self, add: int) -> KeyRecord:
         found = self.keys.get(add)

@@ -2,7 +2,7 @@
 
 # Log
 MAX_ENTRY_BYTES = 4_096  # an entry is a few hashes; the longest line, a stolen key's notice, is 300
-MAX_LOG_ENTRIES = 10_000_000  # one statement a second for four months; read in 20 s, held in 1 GB
+MAX_LOG_ENTRIES = 10_000_000  # one statement a second for four months; read in 30 s, held in 3 GB
 MAX_LOG_KEYS = 4_096  # a new key every week for 78 years; each costs its reader a curve point
 MAX_TREE_SIZE = 2**63 - 1  # sizes are written in 64 bits elsewhere
 MAX_PROOF_HASHES = 63  # enough for a tree of 2**63 entries (c2sp.org/tlog-witness)
@@ -10,6 +10,7 @@ MAX_CHECKPOINT_BYTES = 64 * 1024  # 100 signature lines of the largest algorithm
 MAX_TLOG_PROOF_BYTES = 2 * 1024 * 1024  # a checkpoint, 63 hashes, and a statement as its extra
 MAX_NOTE_SIGNATURES = 100  # the cap of Go's reader; C2SP asks for at least 16
 MAX_ADD_CHECKPOINT_BYTES = MAX_CHECKPOINT_BYTES + 4_096  # with 63 hashes of 45 bytes before it
+MAX_MISBEHAVIOUR_BYTES = 1024 * 1024  # two checkpoints, each character up to 4 bytes, and 64 hashes
 MAX_ORIGIN_BYTES = 255  # c2sp.org/tlog-cosignature: a name is 1 to 255 bytes
 
 # Statements

@@ -18,6 +18,11 @@ def leaf_hash(entry: bytes) -> bytes:
     return sha256(b"\x00" + entry).digest()
 
 
+def leaf_hashes(entries: Iterable[bytes]) -> list[bytes]:
+    """Return the hash of each entry, without a call for each."""
+    return [sha256(b"\x00" + entry).digest() for entry in entries]
+
+
 def node_hash(left: bytes, right: bytes) -> bytes:
     """Return the hash over two neighbours."""
     return sha256(b"\x01" + left + right).digest()
@@ -105,6 +110,17 @@ def prove_consistency(old: int, new: int, subtree: Subtree) -> tuple[bytes, ...]
     return tuple(reversed(path))
 
 
+def prove_beginning(old: int, new: int, subtree: Subtree) -> tuple[bytes, ...]:
+    """Return the path from which anybody computes the roots of `old` and of more, `new`, leaves.
+
+    It is the consistency proof; but where that leaves out its first hash, the root of `old`, it is
+    here, so that the path shows with what the tree of `new` begins. For `old` 0 it is empty.
+    """
+    proof = prove_consistency(old, new, subtree)
+    is_left_out = old and old & (old - 1) == 0
+    return (root_hash(old, subtree), *proof) if is_left_out else proof
+
+
 def verify_inclusion(
     leaf: bytes, index: int, size: int, path: Iterable[bytes], root: bytes
 ) -> None:
@@ -155,6 +171,22 @@ def verify_consistency(
     old_result, new_result = _climb(old, new, path, what)
     _require_equal(f"root of {old}", old_result, old_root)
     _require_equal(f"root of {new}", new_result, new_root)
+
+
+def beginning_roots(old: int, new: int, path: Iterable[bytes]) -> tuple[bytes, bytes]:
+    """Return the roots of `old` and of `new` leaves to which a path of `prove_beginning` leads.
+
+    Whose second is the root of a tree, that tree begins with the first. For `old` 0 there is no
+    path, and both are the empty root. Raises ProofError for a path of another length.
+    """
+    _require_order(old, new)
+    path = tuple(path)
+    _require_hashes(*path)
+    if old == 0:
+        if path:
+            raise ProofError(f"beginning 0 of {new}: {len(path)} hashes where none is needed")
+        return EMPTY_ROOT, EMPTY_ROOT
+    return _climb(old, new, path, f"beginning {old} of {new}")
 
 
 def _climb(old: int, new: int, path: tuple[bytes, ...], what: str) -> tuple[bytes, bytes]:

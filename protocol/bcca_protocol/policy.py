@@ -14,6 +14,7 @@ from dataclasses import InitVar, dataclass, field
 from typing import Final, Self
 
 from bcca_protocol.checkpoint import Checkpoint, verify_cosignature
+from bcca_protocol.ending import EndNote
 from bcca_protocol.errors import BccaError, PolicyError, QuorumError, SignatureError, refused_at
 from bcca_protocol.keys import Algorithm, VerifierKey
 from bcca_protocol.limits import MAX_CLOCK_SKEW_SECONDS, MAX_POLICY_BYTES, MAX_POLICY_LINES
@@ -53,12 +54,13 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """Logs by origin, witnesses and groups by name, and the name of the quorum."""
+    """Logs and end notes by origin, witnesses and groups by name, and the name of the quorum."""
 
     logs: Mapping[str, LogLine]
     witnesses: Mapping[str, WitnessLine]
     groups: Mapping[str, Group]
     quorum: str
+    ends: Mapping[str, EndNote] = field(default_factory=dict)  # in no text: they stand beside it
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -292,8 +294,6 @@ def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _url(given: list[str]) -> str | None:
-    if not given:
-        return None
-    if not given[0].startswith(("https://", "http://")):
+    if given and not given[0].startswith(("https://", "http://")):
         raise PolicyError(f"{given[0]!r} is not a URL of http or https")
-    return given[0]
+    return given[0] if given else None

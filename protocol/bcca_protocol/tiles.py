@@ -96,15 +96,27 @@ def encode_entries(entries: Iterable[bytes]) -> bytes:
 
 def decode_entries(bundle: bytes, width: int) -> tuple[bytes, ...]:
     """Return the `width` entries of which `bundle` consists, or raise MalformedError."""
+    step = _LENGTH_BYTES + int.from_bytes(bundle[:_LENGTH_BYTES])
+    if step * width == len(bundle) and _are_equal(bundle, step):
+        return tuple([bundle[at : at + step - 2] for at in range(2, len(bundle) + 1, step)])
     entries = []
     end = 0
-    for _ in range(width):
-        start = end + _LENGTH_BYTES
-        end = start + int.from_bytes(bundle[end:start])
-        entries.append(bundle[start:end])
+    try:
+        for _ in range(width):
+            start = end + _LENGTH_BYTES
+            end = start + (bundle[end] << 8 | bundle[end + 1])
+            entries.append(bundle[start:end])
+    except IndexError:
+        end = len(bundle) + 1  # one byte more is the least that is missing
     if end != len(bundle):
         raise MalformedError(f"bundle of {width} entries: {len(bundle)} bytes, they take {end}")
     return tuple(entries)
+
+
+def _are_equal(bundle: bytes, step: int) -> bool:
+    """Say whether every length in `bundle`, one each `step` bytes, is the first: most bundles."""
+    high, low = bundle[::step], bundle[1::step]
+    return high == high[:1] * len(high) and low == low[:1] * len(low)
 
 
 def subtree_from(read: Callable[[Tile], bytes], size: int) -> Subtree:

@@ -23,40 +23,34 @@ from bcca_protocol.errors import (
     StatementError,
 )
 from bcca_protocol.facts import Fact, fact_in
-from bcca_protocol.history import History
 from bcca_protocol.keys import Role
 from bcca_protocol.partial import Part
 from bcca_protocol.policy import VerifiedCheckpoint
 from bcca_protocol.proof import TlogProof
+from bcca_protocol.readlog import VerifiedLog, verify_log
 from bcca_protocol.wire import showable, unb64
+
+__all__ = [
+    "PAYLOAD_TYPE",
+    "Signed",
+    "Verified",
+    "VerifiedLog",
+    "entry_of",
+    "is_part",
+    "is_signed_part",
+    "verify_all_alone",
+    "verify_all_in_bulk",
+    "verify_alone",
+    "verify_in_bulk",
+    "verify_log",
+    "verify_signed",
+]
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 
 F_co = TypeVar("F_co", bound=Fact, covariant=True)
 
 _MAKER: Final = object()
-
-
-class VerifiedLog:
-    """All entries of a log, hashed up to a root that the log and a quorum signed."""
-
-    __slots__ = ("head", "history", "introduced", "log_keys")
-
-    def __init__(
-        self, maker: object, head: VerifiedCheckpoint, history: History, *, introduced: bool
-    ) -> None:
-        """Only `verify_log` has the right `maker`."""
-        _require_maker(maker)
-        self.head: Final = head
-        self.history: Final = history
-        self.introduced: Final = introduced
-        own = (record.key for record in history.keys if record.role is Role.LOG)
-        self.log_keys: Final = frozenset(key.encode() for key in (head.key, *own))
-
-    @property
-    def origin(self) -> str:
-        """Whose log it is."""
-        return self.head.checkpoint.origin
 
 
 class Verified(Generic[F_co]):
@@ -98,28 +92,6 @@ def is_part(found: Verified[Fact]) -> TypeGuard[Verified[Part]]:
 def is_signed_part(found: Signed[Fact]) -> TypeGuard[Signed[Part]]:
     """Say whether a signed fact is a partial footprint."""
     return isinstance(found.fact, Part)
-
-
-def verify_log(
-    head: VerifiedCheckpoint, entries: Sequence[bytes], *, introduced: bool = False
-) -> VerifiedLog:
-    """Return the log whose `entries` hash up to `head` (SPEC 6.2).
-
-    Raises ProofError for another number of entries or another root.
-    """
-    checkpoint = head.checkpoint
-    if len(entries) != checkpoint.size:
-        raise ProofError(
-            f"log {checkpoint.origin}: {len(entries)} entries, its checkpoint has {checkpoint.size}"
-        )
-    root = merkle.Tree(map(merkle.leaf_hash, entries)).root()
-    if root != checkpoint.root:
-        raise ProofError(
-            f"log {checkpoint.origin}: its entries hash to {root.hex()}, "
-            f"its checkpoint has {checkpoint.root.hex()}"
-        )
-    history = History.read(checkpoint.origin, head.key, entries)
-    return VerifiedLog(_MAKER, head, history, introduced=introduced)
 
 
 def verify_in_bulk(envelope: bytes, log: VerifiedLog) -> Verified[Fact]:
