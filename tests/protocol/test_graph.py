@@ -250,8 +250,7 @@ def test_a_pin_never_overrides_a_status(chain: Any, what: Status) -> None:
     chain.status("ore", pinned, what)
 
     assert fed_by(chain, "cell") == [
-        f"no current statement for urn:test:ore of ore.example with commitment {pinned}: "
-        "revoked, corrected, or in a broken log"
+        f"no current statement for urn:test:ore of ore.example with commitment {pinned}: {what}"
     ]
 
 

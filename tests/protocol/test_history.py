@@ -6,6 +6,7 @@ from itertools import permutations, repeat
 
 import pytest
 
+from bcca_protocol.entered import StatementRecord
 from bcca_protocol.entry import (
     Entry,
     Genesis,
@@ -20,7 +21,7 @@ from bcca_protocol.entry import (
     parse_entry,
 )
 from bcca_protocol.errors import AuthorshipError, LimitError, RefusedError
-from bcca_protocol.history import History, StatementRecord
+from bcca_protocol.history import History
 from bcca_protocol.keys import Algorithm, Role, SeedSigner
 from bcca_protocol.limits import MAX_ENTRY_BYTES, MAX_LOG_KEYS
 

@@ -311,7 +311,7 @@ def test_a_verified_statement_is_not_made_by_hand(chain: Any, maker: Any) -> Non
 
 def test_a_verified_log_is_not_made_by_hand(chain: Any, maker: Any) -> None:
     log = chain.log(maker)
-    with pytest.raises(TypeError, match=r"facts are made by bcca_protocol\.verify alone"):
+    with pytest.raises(TypeError, match=r"made by bcca_protocol\.readlog alone"):
         VerifiedLog(object(), log.head, log.history, introduced=False)
 
 
