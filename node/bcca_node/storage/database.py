@@ -1,127 +1,126 @@
 """One database, opened once: what is committed survives a kill, and writers take turns."""
 
-import sqlite3
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
-from sqlmodel import Session, SQLModel, create_engine, select
+from sqlalchemy import Engine, make_url
+from sqlalchemy.exc import ArgumentError, DatabaseError
+from sqlalchemy.exc import TimeoutError as NoneFreeError
+from sqlmodel import Session
 
-from bcca_node.storage.tables import SCHEMA_VERSION, SchemaVersion
-from bcca_protocol.errors import UnavailableError, UnusableError
-from bcca_protocol.wire import showable
-
-BUSY_SECONDS = 30  # a writer waits this long for its turn: longer than any publish takes
-
-_BEGIN = "bcca_begin"
-_PRAGMAS = (
-    "journal_mode = WAL",  # readers see the last commit and do not wait for a writer
-    "synchronous = FULL",  # a commit that was answered survives a power cut
-    "foreign_keys = ON",
-    f"busy_timeout = {BUSY_SECONDS * 1000}",
-)
+from bcca_node.storage import engines, schema
+from bcca_protocol.errors import UnusableError
 
 
 class Database:
-    """The tables behind a URL, made if they are not there yet.
+    """The tables behind a URL, made if they are not there yet, brought up to date if they are old.
 
-    Raises UnusableError for a URL of nothing we know and for tables of another version,
-    UnavailableError where the file cannot be opened, here and in every session.
+    Raises UnusableError for a URL of nothing we know and for tables of a version to come,
+    UnavailableError where nobody answers or nothing can be opened, here and in every session.
     """
 
     def __init__(self, url: str) -> None:
-        """Open `url`, such as sqlite:////srv/node/node.db."""
-        self._what = f"database {showable(url)}"
-        self._engine = _engine(url, self._what)
-        # The same connections; a writer asks for its turn first, instead of failing at the end.
-        self._writer = self._engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
-        try:
-            with self.write() as session:
-                self._make_tables(session)
-        except DatabaseError as error:
-            raise UnusableError(f"{self._what}: {error.orig}") from error
+        """Open `url`, such as sqlite:////srv/node/node.db or postgresql://node@host/node."""
+        self.name = engines.named(url)
+        self._engines = engines.engines(url)
+        claim(url)
+        with ExitStack() as undo:
+            undo.callback(self.close)
+            self._make_tables()
+            undo.pop_all()
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """Yield a session on one unchanging state of the database."""
-        with self._transaction(self._engine) as session:
+        with self._transaction(self._engines.reading) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """Yield the only session that may write now; commit at the end, or nothing at all."""
-        with self._transaction(self._writer) as session:
+        with self._transaction(self._engines.writing) as session:
             yield session
             session.commit()
 
     def damage(self) -> list[str]:
-        """Return what SQLite itself finds broken in the file, nothing where it is whole."""
+        """Return what the database itself finds broken, nothing where it is whole."""
         with self.read() as session:
+            if not self._engines.is_sqlite:
+                on = session.connection().exec_driver_sql("SHOW fsync").scalar_one()
+                lost = "its server runs with fsync off: a power cut may take what was answered"
+                return [] if on == "on" else [lost]
             found = session.connection().exec_driver_sql("PRAGMA integrity_check").scalars().all()
-        return [str(each) for each in found if each != "ok"]
+        return [f"the file is damaged: {each}" for each in found if each != "ok"]
 
     def close(self) -> None:
         """Close every connection."""
-        self._engine.dispose()
+        self._engines.close()
+
+    def _make_tables(self) -> None:
+        try:
+            with self.read() as session:
+                is_current = schema.is_current(session, self.name)
+            if not is_current:
+                with self.write() as session:
+                    schema.make(session)
+        except DatabaseError as error:
+            raise UnusableError(f"database {self.name}: {error.orig}") from error
 
     @contextmanager
     def _transaction(self, engine: Engine) -> Iterator[Session]:
         try:
             with Session(engine) as session:
                 yield session
-        except OperationalError as error:
-            raise UnavailableError(f"{self._what}: {error.orig}") from error
-        except DatabaseError as error:
-            if not _is_damage(error.orig):
+        except (DatabaseError, NoneFreeError) as error:
+            reason = engines.blame(error, f"database {self.name}")
+            if reason is None:
                 raise
-            raise UnusableError(f"{self._what}: {error.orig}; restore it from a backup") from error
-
-    def _make_tables(self, session: Session) -> None:
-        SQLModel.metadata.create_all(session.connection(), checkfirst=True)
-        found = session.exec(select(SchemaVersion.version)).first()
-        if found is None:
-            session.add(SchemaVersion(version=SCHEMA_VERSION))
-        elif found != SCHEMA_VERSION:
-            raise UnusableError(
-                f"{self._what}: its tables have version {found}, this program's {SCHEMA_VERSION}"
-            )
+            raise reason from error
 
 
 def is_there(url: str) -> bool:
     """Say whether there is a database at `url`; what is no file on this machine is taken to be."""
+    path = _file(url)
+    return path is None or path.exists()
+
+
+def is_in(url: str, folder: Path) -> bool:
+    """Say whether the database at `url` is a file in `folder`."""
+    path = _file(url)
+    return path is not None and path.parent.resolve() == folder.resolve()
+
+
+def claim(url: str) -> bool:
+    """Make the file at `url`, which its owner alone can read; say whether it was not there yet.
+
+    SQLite gives what it keeps beside the file the same mode.
+    """
+    path = _file(url)
+    if path is None:
+        return False
     try:
-        named = make_url(url)
-    except ArgumentError:
-        return True  # opening it says what is wrong
-    is_file = named.get_backend_name() == "sqlite" and named.database not in (None, "", ":memory:")
-    return not is_file or Path(str(named.database)).exists()
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except OSError:
+        return False  # it is there, or opening it says what is wrong
+    return True
 
 
-def _is_damage(error: BaseException | None) -> bool:
-    """Say whether SQLite found what it did not write."""
-    damaged = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-    return isinstance(error, sqlite3.Error) and error.sqlite_errorcode & 0xFF in damaged
+def remove(url: str) -> None:
+    """Remove the file at `url` and what SQLite keeps beside it; a server's tables stay."""
+    path = _file(url)
+    if path is not None:
+        for beside in ("", "-wal", "-shm"):
+            path.with_name(path.name + beside).unlink(missing_ok=True)
 
 
-def _engine(url: str, what: str) -> Engine:
+def _file(url: str) -> Path | None:
     try:
-        engine = create_engine(url)
-    except (ArgumentError, ImportError) as error:
-        raise UnusableError(f"{what}: {error}") from error
-    if engine.dialect.name != "sqlite":
-        raise UnusableError(f"{what}: this version keeps its tables in SQLite, sqlite:///FILE")
-    event.listen(engine, "connect", _on_connect)
-    event.listen(engine, "begin", _on_begin)
-    return engine
-
-
-def _on_connect(connection: sqlite3.Connection, _: object) -> None:
-    connection.isolation_level = None  # the driver is not to begin transactions of its own
-    for pragma in _PRAGMAS:
-        connection.execute(f"PRAGMA {pragma}").close()
-
-
-def _on_begin(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        return None  # opening it says what is wrong
+    is_file = parsed.get_backend_name() == "sqlite" and parsed.database not in engines.IN_MEMORY
+    # With ?uri=true, SQLite itself reads what stands there.
+    is_file = is_file and not str(parsed.database).startswith("file:")
+    return Path(str(parsed.database)) if is_file else None

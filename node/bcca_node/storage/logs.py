@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlmodel import Session, col, insert, select
 
-from bcca_node.storage.tables import CheckpointRow, EntryRow, TileRow
+from bcca_node.storage.tables import CheckpointRow, EntryRow, RestoredRow, TileRow
 from bcca_protocol.errors import ConflictError, UnusableError
 
 
@@ -37,6 +37,14 @@ def entries(session: Session, start: int, end: int) -> list[bytes]:
     index = col(EntryRow.index)
     chosen = select(EntryRow.line).where(index >= start, index < end).order_by(index)
     return [line.encode() for line in session.exec(chosen)]
+
+
+def lines_like(session: Session, beginning: str, start: int = 0) -> list[tuple[int, str]]:
+    """Return the entries from `start` on that begin so, each with its index."""
+    chosen = select(EntryRow.index, EntryRow.line).where(
+        col(EntryRow.index) >= start, col(EntryRow.line).startswith(beginning, autoescape=True)
+    )
+    return [(index, line) for index, line in session.exec(chosen.order_by(col(EntryRow.index)))]
 
 
 def tile(session: Session, level: int, index: int) -> bytes:
@@ -71,6 +79,21 @@ def published_head_over(session: Session, size: int) -> Head:
     return Head(size=row.size, root=row.root, note=row.note, published=row.published)
 
 
+def published_counts(session: Session, unit: int, above: int) -> list[int]:
+    """Return how many whole `unit`s of entries published heads had, each number over `above` once.
+
+    In rising order: 512 and 513 entries are two units of 256.
+    """
+    size = col(CheckpointRow.size)
+    chosen = (
+        select((size // unit).label("count"))
+        .where(col(CheckpointRow.published), size >= (above + 1) * unit)
+        .distinct()
+        .order_by("count")
+    )
+    return list(session.exec(chosen))
+
+
 def put_head(session: Session, head: Head) -> None:
     """Keep a signed head, or replace its note by one with more signatures.
 
@@ -87,6 +110,20 @@ def put_head(session: Session, head: Head) -> None:
     if head.published or not row.published:
         row.note, row.published = head.note, head.published
     session.add(row)
+
+
+def restored(session: Session) -> bool:
+    """Say whether the database was restored and no guard has passed since (SPEC 5.11)."""
+    return session.exec(select(RestoredRow)).first() is not None
+
+
+def set_restored(session: Session, is_restored: bool) -> None:
+    """Mark the database as restored, or as passed by the guard."""
+    row = session.get(RestoredRow, 1)
+    if is_restored and row is None:
+        session.add(RestoredRow(id=1))
+    elif not is_restored and row is not None:
+        session.delete(row)
 
 
 def _head(session: Session, *, published: bool) -> Head | None:

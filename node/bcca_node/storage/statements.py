@@ -1,9 +1,10 @@
 """This node's own statements at rest, and the drafts that will become some."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, NamedTuple
 
+from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, delete, insert, or_, select, update
 
 from bcca_node.storage.tables import DraftRow, StatementRow
@@ -20,6 +21,15 @@ class Place(NamedTuple):
     product: str
     site: str | None
     batch: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A current statement as far as another one has to make room for it."""
+
+    commitment: str
+    place: Place
+    span: Span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +58,15 @@ class OwnStatement:
         """Return the period it speaks of."""
         return Span(self.period_start, self.period_end)
 
+    @property
+    def claim(self) -> Claim:
+        """Return what no other current statement may overlap."""
+        return Claim(commitment=self.commitment, place=self.place, span=self.span)
+
+
+_PLACE = (StatementRow.kind, StatementRow.product, StatementRow.site, StatementRow.batch)
+_COLUMNS = tuple(each.name for each in fields(OwnStatement))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
@@ -62,7 +81,7 @@ class Draft:
 def add(session: Session, statements: Sequence[OwnStatement]) -> None:
     """Keep statements that were entered in the log in this session."""
     if statements:
-        session.exec(insert(StatementRow), params=[asdict(each) for each in statements])
+        session.exec(insert(StatementRow), params=[_row(each) for each in statements])
 
 
 def get(session: Session, commitment: str) -> OwnStatement | None:
@@ -75,7 +94,7 @@ def find(session: Session, commitments: Sequence[str]) -> list[OwnStatement]:
     """Return those of `commitments` that are here, in no order."""
     return [
         _own(row)
-        for few in _parts(commitments)
+        for few in in_parts(commitments)
         for row in session.exec(select(StatementRow).where(col(StatementRow.commitment).in_(few)))
     ]
 
@@ -84,7 +103,7 @@ def current(session: Session, products: Sequence[str], size: int) -> list[OwnSta
     """Return what nobody revoked or corrected among the first `size` entries, by index."""
     return [
         _own(row)
-        for few in _parts(products)
+        for few in in_parts(products)
         for row in session.exec(
             select(StatementRow)
             .where(
@@ -97,9 +116,43 @@ def current(session: Session, products: Sequence[str], size: int) -> list[OwnSta
     ]
 
 
+def claims(session: Session, places: Collection[Place], spans: Sequence[Span]) -> Iterator[Claim]:
+    """Yield the current statements of `places` that may share time with one of `spans`."""
+    if not spans:
+        return
+    span = (StatementRow.period_start, StatementRow.period_end)
+    named = map(col, (StatementRow.commitment, *_PLACE, *span))
+    chosen = select_columns(*named).where(
+        col(StatementRow.ended).is_(None),
+        col(StatementRow.period_start) < max(each.end for each in spans),
+        col(StatementRow.period_end) > min(each.start for each in spans),
+    )
+    for few in in_parts(sorted({each.product for each in places})):
+        rows = session.connection().execute(chosen.where(col(StatementRow.product).in_(few)))
+        found: Iterable[Sequence[Any]] = (tuple(row) for row in rows)
+        for commitment, *fields_of_place, start, end in found:
+            place = Place(*fields_of_place)
+            if place in places:
+                yield Claim(commitment=commitment, place=place, span=Span(start, end))
+
+
 def products(session: Session) -> list[str]:
     """Return the products that any statement is about."""
     return list(session.exec(select(StatementRow.product).distinct().order_by("product")))
+
+
+def names(session: Session, sharing: str, size: int) -> list[str]:
+    """Return the commitments of a sharing among the first `size` entries, by index."""
+    index = col(StatementRow.index)
+    chosen = select(StatementRow.commitment).where(StatementRow.sharing == sharing, index < size)
+    return list(session.exec(chosen.order_by(index)))
+
+
+def touched_since(session: Session, start: int) -> list[str]:
+    """Return the products of which entries from index `start` on say anything."""
+    since = or_(col(StatementRow.index) >= start, col(StatementRow.ended) >= start)
+    chosen = select(StatementRow.product).where(since).distinct().order_by("product")
+    return list(session.exec(chosen))
 
 
 def newest(session: Session, kind: str, size: int) -> OwnStatement | None:
@@ -150,13 +203,18 @@ def drafts(session: Session) -> list[Draft]:
 
 def drop_drafts(session: Session, ids: Sequence[str]) -> None:
     """Forget drafts."""
-    for few in _parts(ids):
+    for few in in_parts(ids):
         session.exec(delete(DraftRow).where(col(DraftRow.id).in_(few)))
 
 
-def _parts(values: Sequence[str]) -> Iterator[Sequence[str]]:
+def in_parts(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield `values` a few at a time, as many as one query may name."""
     for start in range(0, len(values), MAX_VARIABLES):
         yield values[start : start + MAX_VARIABLES]
+
+
+def _row(own: OwnStatement) -> dict[str, object]:
+    return {name: getattr(own, name) for name in _COLUMNS}
 
 
 def _own(row: StatementRow) -> OwnStatement:

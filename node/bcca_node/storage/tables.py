@@ -1,8 +1,22 @@
 """The tables of a node. Rows stay inside this package; what leaves it is frozen."""
 
+from sqlalchemy import BigInteger, Dialect, Index, Integer, TypeDecorator
+from sqlalchemy.types import TypeEngine
 from sqlmodel import Field, SQLModel
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+
+class Whole(TypeDecorator[int]):
+    """A whole number of 64 bits: what strangers say of a log may be as large as any log can be."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[int]:
+        """Return what holds it; in SQLite every whole number does, and a key is its row's own."""
+        held = Integer() if dialect.name == "sqlite" else BigInteger()
+        return dialect.type_descriptor(held)
 
 
 class SchemaVersion(SQLModel, table=True):
@@ -10,7 +24,7 @@ class SchemaVersion(SQLModel, table=True):
 
     __tablename__ = "schema_version"
 
-    version: int = Field(primary_key=True)
+    version: int = Field(sa_type=Whole, primary_key=True)
 
 
 class EntryRow(SQLModel, table=True):
@@ -18,7 +32,7 @@ class EntryRow(SQLModel, table=True):
 
     __tablename__ = "entry"
 
-    index: int = Field(primary_key=True)
+    index: int = Field(sa_type=Whole, primary_key=True)
     line: str
 
 
@@ -27,8 +41,8 @@ class TileRow(SQLModel, table=True):
 
     __tablename__ = "tile"
 
-    level: int = Field(primary_key=True)
-    index: int = Field(primary_key=True)
+    level: int = Field(sa_type=Whole, primary_key=True)
+    index: int = Field(sa_type=Whole, primary_key=True)
     hashes: bytes
 
 
@@ -37,7 +51,7 @@ class CheckpointRow(SQLModel, table=True):
 
     __tablename__ = "checkpoint"
 
-    size: int = Field(primary_key=True)
+    size: int = Field(sa_type=Whole, primary_key=True)
     root: bytes
     note: str
     published: bool = Field(index=True)
@@ -49,7 +63,7 @@ class StatementRow(SQLModel, table=True):
     __tablename__ = "statement"
 
     commitment: str = Field(primary_key=True)
-    index: int = Field(unique=True)
+    index: int = Field(sa_type=Whole, unique=True)
     kind: str
     product: str = Field(index=True)
     site: str | None
@@ -57,8 +71,18 @@ class StatementRow(SQLModel, table=True):
     period_start: str
     period_end: str
     sharing: str
-    ended: int | None = None
+    ended: int | None = Field(default=None, sa_type=Whole)
     envelope: bytes
+
+
+class LostRow(SQLModel, table=True):
+    """An entry of this node's log whose statement was lost with an earlier database."""
+
+    __tablename__ = "lost"
+
+    commitment: str = Field(primary_key=True)
+    index: int = Field(sa_type=Whole)
+    line: str
 
 
 class DraftRow(SQLModel, table=True):
@@ -78,38 +102,110 @@ class WitnessedRow(SQLModel, table=True):
     __tablename__ = "witnessed"
 
     origin_hash: str = Field(primary_key=True)
-    size: int
+    size: int = Field(sa_type=Whole)
     root: bytes
     note: str
 
 
 class HeadRow(SQLModel, table=True):
-    """A head that somebody showed this node, with its log's signature: two may be a proof."""
+    """A head that somebody showed this node, with its log's signature: two may be a proof.
+
+    The key is part of its name: whoever introduces an origin with a false key hides nothing.
+    """
 
     __tablename__ = "head"
+    __table_args__ = (Index("ix_head_of_key", "origin", "vkey", "size", "held"),)
 
     origin: str = Field(primary_key=True)
-    size: int = Field(primary_key=True)
+    size: int = Field(sa_type=Whole, primary_key=True)
     root: bytes = Field(primary_key=True)
+    vkey: str = Field(primary_key=True)
+    held: int = Field(sa_type=Whole)  # bytes of the note, which is read only where it is needed
     note: str
 
 
-class SeenLogRow(SQLModel, table=True):
-    """Another node's log as far as it was read and verified.
+class MisbehaviourRow(SQLModel, table=True):
+    """A proof that a log signed two trees that cannot both be, named by its SHA-256."""
+
+    __tablename__ = "misbehaviour"
+
+    id: str = Field(primary_key=True)
+    origin: str = Field(index=True)
+    found_at: int = Field(sa_type=Whole)
+    evidence: bytes
+
+
+class AlarmRow(SQLModel, table=True):
+    """What the owner of this node has to know and to act on; `cleared_at` once that is done."""
+
+    __tablename__ = "alarm"
+
+    id: str = Field(primary_key=True)
+    raised_at: int = Field(sa_type=Whole)
+    what: str
+    cleared_at: int | None = Field(default=None, sa_type=Whole)
+
+
+class RestoredRow(SQLModel, table=True):
+    """Stands here from a restore until every witness has said what it has seen of this log."""
+
+    __tablename__ = "restored"
+
+    id: int = Field(sa_type=Whole, primary_key=True)
+
+
+class ForgottenRow(SQLModel, table=True):
+    """A witness key of a node from a backup: what it has cosigned since is not known here."""
+
+    __tablename__ = "forgotten"
+
+    vkey: str = Field(primary_key=True)
+
+
+class CosignedRow(SQLModel, table=True):
+    """How far a witness has come with this node's own log, and why it has come no further."""
+
+    __tablename__ = "cosigned"
+
+    witness: str = Field(primary_key=True)
+    size: int = Field(sa_type=Whole)
+    time: int = Field(sa_type=Whole)
+    asked_at: int = Field(sa_type=Whole)
+    refused: str
+
+
+class CopyRow(SQLModel, table=True):
+    """Another log as far as it was read and believed: the head up to which its tiles are here.
 
     The key is part of its name: whoever introduces an origin with a false key blocks nobody.
     """
 
-    __tablename__ = "seen_log"
+    __tablename__ = "copy"
 
     origin: str = Field(primary_key=True)
     vkey: str = Field(primary_key=True)
-    size: int
+    origin_hash: str = Field(index=True)
+    size: int = Field(sa_type=Whole)
     root: bytes
     note: str
-    entries: bytes
     url: str | None
     introduced_by: str | None
+    checked_at: int = Field(sa_type=Whole)
+
+
+class CopyTileRow(SQLModel, table=True):
+    """A tile or entry bundle (level -1) of a copy; the last of a level is still growing.
+
+    A bundle of level -2 was fetched, and is believed by nobody yet.
+    """
+
+    __tablename__ = "copy_tile"
+
+    origin: str = Field(primary_key=True)
+    vkey: str = Field(primary_key=True)
+    level: int = Field(sa_type=Whole, primary_key=True)
+    index: int = Field(sa_type=Whole, primary_key=True)
+    content: bytes
 
 
 class FetchedRow(SQLModel, table=True):
@@ -120,7 +216,7 @@ class FetchedRow(SQLModel, table=True):
     commitment: str = Field(primary_key=True)
     vkey: str = Field(primary_key=True)
     origin: str
-    index: int
+    index: int = Field(sa_type=Whole)
     product: str = Field(index=True)
     sharing: str
     envelope: bytes

@@ -1,14 +1,27 @@
-"""What this node has seen as a witness of other logs."""
+"""What this node has cosigned as a witness of other logs, and witnesses of its own."""
 
+from dataclasses import dataclass
 from hashlib import sha256
 
-from sqlmodel import Session, col, func, select, update
+from sqlmodel import Session, col, select, update
 
-from bcca_node.storage.tables import HeadRow, WitnessedRow
+from bcca_node.storage.tables import CosignedRow, ForgottenRow, WitnessedRow
 from bcca_protocol.checkpoint import Checkpoint
 from bcca_protocol.witness import WitnessState
 
-MAX_HEADS = 10_000  # kept for one log: a year of one an hour; a proof of a lie needs two
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cosigned:
+    """How far a witness is with this node's log: the size and time of its last cosignature.
+
+    `refused` says why it did not cosign when it was asked last, and is empty if it did.
+    """
+
+    witness: str
+    size: int
+    time: int
+    asked_at: int
+    refused: str
 
 
 def origin_hash(origin: str) -> str:
@@ -49,15 +62,36 @@ def replace(session: Session, old: WitnessState | None, new: Checkpoint, signed:
     return done.rowcount == 1
 
 
-def keep(session: Session, seen: Checkpoint, signed: str) -> None:
-    """Keep a head with its log's signature, cosigned or not, up to MAX_HEADS of a log."""
-    known = session.get(HeadRow, (seen.origin, seen.size, seen.root))
-    count = select(func.count()).where(col(HeadRow.origin) == seen.origin)
-    if known is None and session.exec(count).one() < MAX_HEADS:
-        session.add(HeadRow(origin=seen.origin, size=seen.size, root=seen.root, note=signed))
+def is_forgotten(session: Session, vkey: str) -> bool:
+    """Say whether a witness key of this node came out of a backup (SPEC 5.7)."""
+    return session.get(ForgottenRow, vkey) is not None
 
 
-def heads(session: Session, origin: str) -> list[Checkpoint]:
-    """Return every head of `origin` that was shown here, by size."""
-    chosen = select(HeadRow).where(col(HeadRow.origin) == origin).order_by(col(HeadRow.size))
-    return [Checkpoint(origin=origin, size=row.size, root=row.root) for row in session.exec(chosen)]
+def forget(session: Session, vkey: str) -> None:
+    """Note for good that what this witness key has cosigned is not all known here."""
+    session.merge(ForgottenRow(vkey=vkey))
+
+
+def put_cosigned(session: Session, cosigned: Cosigned) -> None:
+    """Remember how far a witness of this node's own log is; a refusal takes nothing back."""
+    row = session.get(CosignedRow, cosigned.witness)
+    if row is None:
+        row = CosignedRow(witness=cosigned.witness, size=0, time=0, asked_at=0, refused="")
+    row.asked_at, row.refused = cosigned.asked_at, cosigned.refused
+    if not cosigned.refused:
+        row.size, row.time = cosigned.size, cosigned.time
+    session.add(row)
+
+
+def cosigned(session: Session) -> dict[str, Cosigned]:
+    """Return how far each witness is that was ever asked, by its name in the policy."""
+    return {
+        row.witness: Cosigned(
+            witness=row.witness,
+            size=row.size,
+            time=row.time,
+            asked_at=row.asked_at,
+            refused=row.refused,
+        )
+        for row in session.exec(select(CosignedRow))
+    }
