@@ -19,6 +19,7 @@ PREFIX = "BCCA_"
 MAX_NAME_CHARS = 200  # it stands in tables and on pages
 MAX_PORT = 65_535  # 16 bits of TCP
 
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _ORIGIN = re.compile(ORIGIN)
 
 
@@ -88,7 +89,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise UnusableError(f"{self.data / FILE} is there already: here lives another node")
 
     def save(self) -> None:
-        """Write `data`/settings.toml; raises UnusableError where there is one."""
+        """Write `data`/settings.toml, for its owner alone.
+
+        Raises UnusableError where there is one.
+        """
         path = self.data / FILE
         told = {name: getattr(self, name) for name in self.__struct_fields__ if name != "data"}
         # What JSON writes for a line of text or a number is TOML too.
@@ -97,8 +101,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ]
         try:
             content = "".join(lines).encode()
-            self.data.mkdir(parents=True, exist_ok=True)
-            with path.open("xb") as file:
+            self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # The URL of the database may have a password in it.
+            with os.fdopen(os.open(path, _NEW, 0o600), "wb") as file:
                 file.write(content)
         except (OSError, ValueError) as error:
             raise UnusableError(f"{path}: cannot be written: {error}") from error

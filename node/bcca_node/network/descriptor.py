@@ -3,6 +3,8 @@
 A hint: who is right about a log is settled by its key, which the asker knows from elsewhere.
 """
 
+import hashlib
+
 import msgspec
 
 from bcca_node.network.limits import MAX_DESCRIPTOR_BYTES
@@ -23,7 +25,10 @@ class KeyLine(msgspec.Struct, frozen=True):
 
 
 class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who a node is, where its resources are, and where it says its suppliers are."""
+    """Who a node is, where its resources are, and where it says its suppliers are.
+
+    `products` are current statements by product as files, where nothing but files is served.
+    """
 
     origin: Origin
     name: str
@@ -32,10 +37,16 @@ class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True):
     statements: str
     formats: tuple[str, ...]
     witness: str | None = None
+    products: str | None = None
     peers: dict[Origin, str] = {}
 
 
 _DECODER = msgspec.json.Decoder(Descriptor)
+
+
+def product_file(product: str) -> str:
+    """Return the name, under `products`, of the file with the current statements of a product."""
+    return f"{hashlib.sha256(product.encode()).hexdigest()}.jsonl"
 
 
 def decode(body: bytes) -> Descriptor:

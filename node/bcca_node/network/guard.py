@@ -76,6 +76,11 @@ def hosts_of(policy: Policy) -> frozenset[str]:
     return frozenset(_parse(url).host for url in urls if url is not None)
 
 
+def host_of(url: str) -> str:
+    """Return the host of a URL; raises MalformedError."""
+    return _parse(url).host
+
+
 def is_public(address: IPv4Address | IPv6Address) -> bool:
     """Say whether an address is everybody's: not private, local, reserved or a group's."""
     inner = address if isinstance(address, IPv4Address) else _inner(address)

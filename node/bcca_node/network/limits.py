@@ -13,6 +13,7 @@ MAX_DESCRIPTOR_BYTES = 1024 * 1024  # 4,096 keys, or 5,000 peers
 MAX_LINE_BYTES = MAX_STATEMENT_BYTES * 4 // 3 + 1_024  # an envelope in base64, and its names
 MAX_BATCH = 1_000  # commitments in one request: 67 kB in, 17 MB of usual statements out
 MAX_BATCH_BYTES = MAX_BATCH * 67 + 32
+MAX_LOG_BYTES = 2 * 1024 * 1024 * 1024  # of one log's entries: 10,000,000 of 200 bytes
 MAX_ANSWER_BYTES = 256 * 1024 * 1024  # held in memory whole: 15,000 usual statements
 
 

@@ -6,7 +6,8 @@
 A stream that was cut has no count, and is not taken for the absence of what it left out.
 """
 
-from collections.abc import AsyncGenerator, Iterable, Iterator
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Annotated
@@ -16,8 +17,11 @@ import msgspec
 from bcca_node.network.client import Fetcher
 from bcca_node.network.limits import MAX_BATCH, MAX_BATCH_BYTES, MAX_LINE_BYTES
 from bcca_protocol import wire
-from bcca_protocol.errors import MalformedError
+from bcca_protocol.errors import LimitError, MalformedError
 from bcca_protocol.wire import HexDigest, Origin, Record, b64, decimal_int, unb64
+
+MAX_ITEMS = 10_000  # of one answer about one product: its batches of a year, 27 a day
+_BLOCK = 64  # lines that are read at once, before somebody else has a turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +71,22 @@ def encode_lines(items: Iterable[Item]) -> Iterator[bytes]:
 
 def decode_lines(body: bytes) -> list[Item]:
     """Return the items of a whole answer; raises MalformedError, LimitError."""
-    *lines, count, rest = (b"\n" + body).split(b"\n")
-    items = [_item(line) for line in lines[1:]]
-    _require_count(b"" if rest else count, len(items))  # a last line that is cut is none
+    lines, count = _split(body)
+    items = _items(lines)
+    _require_count(count, len(items))
+    return items
+
+
+async def decode_answer(body: bytes) -> list[Item]:
+    """Return what `decode_lines` does, read aside: others go on, and it ends when it is cancelled.
+
+    Raises MalformedError, LimitError.
+    """
+    lines, count = await asyncio.to_thread(_split, body)
+    items: list[Item] = []
+    for first in range(0, len(lines), _BLOCK):
+        items += await asyncio.to_thread(_items, lines[first : first + _BLOCK])
+    _require_count(count, len(items))
     return items
 
 
@@ -96,6 +113,18 @@ def encode_batch(commitments: Iterable[str]) -> bytes:
 def decode_batch(body: bytes) -> tuple[str, ...]:
     """Return the commitments that `body` asks for; raises MalformedError, LimitError."""
     return wire.decode(body, _BATCH, what="batch", limit=MAX_BATCH_BYTES).commitments
+
+
+def _split(body: bytes) -> tuple[list[bytes], bytes]:
+    """Return the lines of an answer, and apart the last: empty where that is cut or missing."""
+    if body.count(b"\n") > MAX_ITEMS + 1:
+        raise LimitError(f"statements: over {MAX_ITEMS} in one answer")
+    *lines, count, rest = (b"\n" + body).split(b"\n")
+    return lines[1:], b"" if rest else count
+
+
+def _items(lines: Sequence[bytes]) -> list[Item]:
+    return [_item(line) for line in lines]
 
 
 def _item(line: bytes) -> Item:
