@@ -4,39 +4,40 @@ Every function works in the session, and so in the transaction, of its caller.
 """
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 
 from sqlmodel import Session
 
+from bcca_node.ledger.growth import grow
 from bcca_node.storage import logs
 from bcca_node.storage.logs import Head
 from bcca_protocol import merkle, tiles
 from bcca_protocol.checkpoint import Checkpoint, sign_checkpoint
 from bcca_protocol.keys import Signer
 from bcca_protocol.merkle import HASH_BYTES, Subtree
+from bcca_protocol.proof import TlogProof
 from bcca_protocol.tiles import TILE_WIDTH, Tile
 
-TILE_BYTES = TILE_WIDTH * HASH_BYTES
 
-
-def append(session: Session, lines: Sequence[str]) -> int:
-    """Enter `lines`, one entry each; return the index of the first."""
-    first = logs.size(session)
+def append(session: Session, lines: Sequence[str], first: int | None = None) -> int:
+    """Enter `lines`, one entry each, behind the `first` entries; return that."""
+    first = logs.size(session) if first is None else first
     logs.add_entries(session, first, lines)
-    hashes = [merkle.leaf_hash(line.encode()) for line in lines]
-    level, start = 0, first
-    while hashes:
-        start, hashes = _grow(session, level, start, hashes)
-        level += 1
+    leaves = [merkle.leaf_hash(line.encode()) for line in lines]
+    for level, index, hashes in grow(partial(logs.tile, session), first, leaves):
+        logs.put_tiles(session, level, index, [hashes])
     return first
 
 
-def sign(session: Session, signer: Signer) -> Head:
-    """Sign the tree as it is, and keep its head, pending until witnesses have cosigned it."""
-    size = logs.size(session)
+def sign(session: Session, signers: Sequence[Signer], size: int | None = None) -> Head:
+    """Sign the tree of all `size` entries, and keep its head, pending until it is cosigned.
+
+    While a log key gives way to the next, both sign.
+    """
+    size = logs.size(session) if size is None else size
     root = merkle.root_hash(size, subtree(session, size))
-    checkpoint = Checkpoint(origin=signer.key.name, size=size, root=root)
-    head = Head(size=size, root=root, note=sign_checkpoint(checkpoint, (signer,)).encode())
+    checkpoint = Checkpoint(origin=signers[0].key.name, size=size, root=root)
+    head = Head(size=size, root=root, note=sign_checkpoint(checkpoint, signers).encode())
     logs.put_head(session, head)
     return head
 
@@ -54,6 +55,16 @@ def subtree(session: Session, size: int) -> Subtree:
     return tiles.subtree_from(read, size)
 
 
+def prove(session: Session, index: int, head: Head) -> TlogProof:
+    """Return that entry `index` is in the tree of `head`; `extra` is the entry."""
+    return TlogProof(
+        index=index,
+        path=merkle.prove_inclusion(index, head.size, subtree(session, head.size)),
+        checkpoint=head.note,
+        extra=logs.entries(session, index, index + 1)[0],
+    )
+
+
 def content(session: Session, tile: Tile, size: int) -> bytes | None:
     """Return what a log of `size` entries serves as `tile`; None where it has no such tile."""
     first = tile.index * TILE_WIDTH
@@ -63,23 +74,3 @@ def content(session: Session, tile: Tile, size: int) -> bytes | None:
     if first + tile.width > size // TILE_WIDTH**tile.level:
         return None
     return logs.tile(session, tile.level, tile.index)[: tile.width * HASH_BYTES]
-
-
-def _grow(
-    session: Session, level: int, start: int, hashes: Sequence[bytes]
-) -> tuple[int, list[bytes]]:
-    """Put `hashes` behind the `start` ones of a level; return where and what the next level gets.
-
-    Only the tile at the right edge is read, and no leaf is hashed again.
-    """
-    index, width = divmod(start, TILE_WIDTH)
-    edge = logs.tile(session, level, index) if width else b""
-    joined = edge + b"".join(hashes)
-    grown = [joined[at : at + TILE_BYTES] for at in range(0, len(joined), TILE_BYTES)]
-    logs.put_tiles(session, level, index, grown)
-    return index, [_root(tile) for tile in grown if len(tile) == TILE_BYTES]
-
-
-def _root(tile: bytes) -> bytes:
-    starts = range(0, TILE_BYTES, HASH_BYTES)
-    return merkle.Tree(tile[at : at + HASH_BYTES] for at in starts).root()
