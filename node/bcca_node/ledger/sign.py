@@ -1,10 +1,11 @@
 """From a predicate to a signed statement that every verifier would accept."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from bcca_node.ledger.keystore import Keyring
-from bcca_node.storage.statements import Place
+from bcca_node.storage.statements import OwnStatement, Place
 from bcca_protocol import issue, statement
 from bcca_protocol.entry import StatementEntry
 from bcca_protocol.envelope import Envelope, verify_envelope
@@ -39,14 +40,24 @@ class SignedStatement:
         return self.entry.commitment.hex()
 
 
-def sign_statement(
-    predicate: Predicate, origin: str, keyring: Keyring, key_index: int
-) -> SignedStatement:
-    """Return the statement of `predicate`; the same predicate gives the same bytes.
+def sign_statements(
+    predicates: Sequence[Predicate], origin: str, keyring: Keyring, key_index: int
+) -> list[SignedStatement]:
+    """Return the statements of `predicates`; the same predicate gives the same bytes.
 
-    Whatever nonce it has is replaced. `key_index` is the entry that added the statement key.
+    Whatever nonces they have are replaced. `key_index` is the entry that added the statement key.
+    The first signature is verified, which shows that signer and key fit; Ed25519 is deterministic.
     Raises UnusableError for what a verifier would refuse.
     """
+    return [
+        _sign(predicate, origin, keyring, key_index, is_first=number == 0)
+        for number, predicate in enumerate(predicates)
+    ]
+
+
+def _sign(
+    predicate: Predicate, origin: str, keyring: Keyring, key_index: int, *, is_first: bool
+) -> SignedStatement:
     if predicate.issuer != origin:
         raise UnusableError(
             f"draft of {predicate.product.id}: issued by {predicate.issuer}, this node is {origin}"
@@ -54,7 +65,8 @@ def sign_statement(
     signer = keyring.signer(Role.STATEMENT)
     try:
         issued = issue.issue(predicate, signer, keyring.secret)
-        verify_envelope(issued, (signer.key,))
+        if is_first:
+            verify_envelope(issued, (signer.key,))
         entry = entry_of(issued, key_index)
         found = statement.decode(issued.payload)
         fact_in(found, entry.commitment.hex())
@@ -74,6 +86,25 @@ def place_of(predicate: Predicate) -> Place:
     """Return what a predicate will compete for with others of its period."""
     site = None if predicate.site is None else predicate.site.id
     return Place(_kind(predicate), predicate.product.id, site, predicate.batch)
+
+
+def own_statement(
+    commitment: str, index: int, predicate: Predicate, envelope: bytes
+) -> OwnStatement:
+    """Return what this node keeps of a statement of its own at entry `index`."""
+    place = place_of(predicate)
+    return OwnStatement(
+        commitment=commitment,
+        index=index,
+        kind=place.kind,
+        product=place.product,
+        site=place.site,
+        batch=place.batch,
+        period_start=predicate.period.start,
+        period_end=predicate.period.end,
+        sharing=predicate.sharing,
+        envelope=envelope,
+    )
 
 
 def _kind(predicate: Predicate) -> str:
