@@ -1,0 +1,190 @@
+"""What a serving node does by itself: submit heads, watch, and follow (SPEC 5.8, 5.11, 13.5).
+
+A thread with an event loop of its own: the database is waited for there, and no answer to anybody
+waits for it. Each duty goes on whatever happens to it or to another.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from random import SystemRandom
+
+from bcca_node.ledger import guard, heads, mirror
+from bcca_node.ledger.node import Node
+from bcca_node.ledger.witnessing import witness
+from bcca_node.network.client import Fetcher
+from bcca_node.network.guard import hosts_of
+from bcca_node.storage import logs, witnessed
+from bcca_node.storage.logs import Head
+from bcca_protocol.errors import BccaError, ConflictError, UnavailableError
+from bcca_protocol.policy import Policy, verify_checkpoint
+
+STOP_SECONDS = 10.0  # for what is under way; nobody waits longer for a hanging resolver
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How many seconds lie between one look and the next."""
+
+    poll: float = 1.0  # a head that another process signed waits no longer to be submitted
+    retry: float = 2.0  # after a first failure; twice as long after each more
+    longest: float = 600.0  # but no longer: witnesses that are back are found in ten minutes
+    lag: float = 900.0  # until a witness that missed a published head is asked again
+    refresh: float = 4 * 3600.0  # verifiers accept a day: five refreshings in a row may fail
+    watch: float = 300.0  # a thief of the log key is found out in five minutes
+    follow: float = 600.0  # a supplier that is down is served as it was ten minutes ago
+    grace: float = 20.0  # who is slower than a quorum may still join it: nobody waits here
+
+
+class Keeper:
+    """The duties of one node, from `start` to `stop`."""
+
+    def __init__(self, node: Node, pace: Pace | None = None) -> None:
+        """Keep `node` at that pace."""
+        self._node = node
+        self._pace = pace or Pace()
+        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+        self._is_up = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ending = asyncio.Event()
+        self._news = asyncio.Event()  # there is another head, or another policy
+        self._doubt = asyncio.Event()  # somebody did not cosign: perhaps they have seen more
+        self._known: object = None
+        self._refused: dict[str, str | None] = {}
+        self._proofs: frozenset[str] | None = None
+
+    def start(self) -> None:
+        """Begin, in a thread of its own."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End whatever is under way."""
+        self._is_up.wait()
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._ending.set)
+        self._thread.join(STOP_SECONDS)
+
+    def _run(self) -> None:
+        asyncio.run(self._keep())
+
+    async def _keep(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._is_up.set()
+        never = asyncio.Event()
+        duties = (
+            (self._look, never),
+            (self._submit, self._news),
+            (self._watch, self._doubt),
+            (self._follow, never),
+        )
+        left = {asyncio.create_task(self._repeat(duty, wake)) for duty, wake in duties}
+        await self._ending.wait()
+        while left:
+            for each in left:
+                each.cancel()  # once is not always enough: what just ended may swallow it
+            _, left = await asyncio.wait(left, timeout=1.0)
+
+    async def _repeat(self, duty: Callable[[], Awaitable[float]], wake: asyncio.Event) -> None:
+        """Do `duty` again and again, when it asks for it, or when `wake` is set.
+
+        What fails is told when it begins to fail, and tried again, less and less often.
+        """
+        delay, told, chance = self._pace.retry, "", SystemRandom()
+        while True:
+            try:
+                wait = await duty()
+                delay, told = self._pace.retry, ""
+            except BccaError as error:
+                if str(error) != told:
+                    _LOGGER.warning("%s", error)
+                wait, delay, told = delay, min(2 * delay, self._pace.longest), str(error)
+            except Exception:
+                _LOGGER.exception("log %s: a mistake in bcca; report it", self._node.origin)
+                wait = self._pace.longest
+            with suppress(TimeoutError):
+                # Nodes that were started together do not ask together.
+                async with asyncio.timeout(wait * chance.uniform(0.75, 1.0)):
+                    await wake.wait()
+                delay = self._pace.retry
+            wake.clear()
+
+    async def _look(self) -> float:
+        """Wake the others where there is something new."""
+        with self._node.database.read() as session:
+            head = logs.last_head(session)
+        found = (None if head is None else (head.size, head.published), self._node.trust.policy())
+        if found != self._known:
+            self._known = found
+            self._news.set()
+            self._doubt.set()
+        return self._pace.poll
+
+    async def _submit(self) -> float:
+        """Have the newest head cosigned where it is not, or not lately, or not by all."""
+        policy = self._node.trust.policy()
+        if policy is not None and self._is_due(policy):
+            async with Fetcher(hosts_of(policy)) as fetcher:
+                done = await witness(self._node, fetcher, grace=self._pace.grace)
+            if not done.published:
+                self._doubt.set()
+                raise UnavailableError(f"log {self._node.origin}: {done}")
+        return self._pace.lag
+
+    async def _watch(self) -> float:
+        """Clear the guard, and see later on that nobody shows another log under this name."""
+        policy = self._node.trust.policy()
+        if policy is None or self._node.origin in policy.ends:  # whoever goes on there is known
+            return self._pace.watch
+        may_append = self._node.clearance.is_confirmed or self._node.keyring is None
+        try:
+            async with Fetcher(hosts_of(policy)) as fetcher:
+                await (guard.watch if may_append else guard.clear)(self._node, fetcher)
+        except ConflictError:
+            pass  # the alarm has told
+        return self._pace.watch
+
+    async def _follow(self) -> float:
+        """Bring the copies of other logs up to date, and tell who was found to lie."""
+        policy = self._node.trust.policy()
+        if policy is not None:
+            async with Fetcher(hosts_of(policy)) as fetcher:
+                for each in await mirror.follow_all(self._node, fetcher):
+                    if each.refused is not None and self._refused.get(each.origin) != each.refused:
+                        _LOGGER.info("copy of log %s: %s", each.origin, each.refused)
+                    self._refused[each.origin] = each.refused
+        with self._node.database.read() as session:
+            found = {each.id: each.origin for each in heads.proofs(session)}
+        for name in found.keys() - (found.keys() if self._proofs is None else self._proofs):
+            _LOGGER.error("log %s signed two trees: proof %s is kept", found[name], name)
+        self._proofs = frozenset(found)
+        return self._pace.follow
+
+    def _is_due(self, policy: Policy) -> bool:
+        """Say whether the newest head is pending, or some witness or its quorum's time is behind.
+
+        A log that nobody has seen anything of but its keys is submitted too.
+        """
+        with self._node.database.read() as session:
+            head, known = logs.last_head(session), witnessed.cosigned(session)
+        if head is None or not head.published:
+            return head is not None
+        asked = [line for line in policy.witnesses.values() if line.key.name != self._node.origin]
+        behind = any(
+            line.url is not None and (line.name not in known or known[line.name].size < head.size)
+            for line in asked
+        )
+        return behind or self._is_stale(head, policy)
+
+    def _is_stale(self, head: Head, policy: Policy) -> bool:
+        """Say whether a published head is no longer believed, or its time is long ago."""
+        at = self._node.clock()
+        try:
+            seen = verify_checkpoint(head.note, self._node.key_of(head.note), policy, at=at)
+        except BccaError:
+            return True  # the policy has changed
+        return at - seen.time >= self._pace.refresh
