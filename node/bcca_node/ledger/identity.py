@@ -3,10 +3,12 @@
 from base64 import urlsafe_b64encode
 from urllib.parse import quote
 
+import msgspec
+
 from bcca_node.ledger.node import Node
 from bcca_node.network.descriptor import Descriptor, KeyLine
-from bcca_node.storage import seen
-from bcca_protocol.keys import Algorithm, VerifierKey
+from bcca_node.storage import copies
+from bcca_protocol.keys import Algorithm, Role, VerifierKey
 from bcca_protocol.statement import FOOTPRINT, OPINION, PARTIAL_FOOTPRINT
 
 FORMATS = (
@@ -27,7 +29,8 @@ def descriptor(node: Node) -> Descriptor:
         name=node.settings.name,
         keys=tuple(
             KeyLine(role=each.role, vkey=each.key.encode(), index=str(each.index))
-            for each in node.keystore.keys
+            for role in Role
+            for each in node.keystore.good(role)
         ),
         log=f"{url}/log",
         statements=f"{url}/statements",
@@ -47,8 +50,9 @@ def did_document(node: Node) -> dict[str, object]:
     """Return the keys as did:web; it carries no history, so it is never the authority."""
     host, *path = node.origin.split("/")
     did = ":".join(["did:web", *(quote(part, safe="") for part in (host, *path))])
-    methods = [_method(did, each.key) for each in node.keystore.keys]
-    seals = [each.key.algorithm is Algorithm.X25519 for each in node.keystore.keys]
+    keys = [each.key for role in Role for each in node.keystore.good(role)]
+    methods = [_method(did, key) for key in keys]
+    seals = [key.algorithm is Algorithm.X25519 for key in keys]
     return {
         "@context": ["https://www.w3.org/ns/did/v1", "https://w3id.org/security/jwk/v1"],
         "id": did,
@@ -58,10 +62,15 @@ def did_document(node: Node) -> dict[str, object]:
     }
 
 
+def encode_did(node: Node) -> bytes:
+    """Return the did:web document as the one JSON text that is served of it."""
+    return msgspec.json.encode(did_document(node), order="sorted")
+
+
 def _peers(node: Node) -> dict[str, str]:
     """Return where this node's suppliers are, as far as it knows: a hint for finding tier n."""
     with node.database.read() as session:
-        peers = seen.urls(session)
+        peers = copies.urls(session)
     policy = node.trust.policy()
     if policy is None:
         return peers

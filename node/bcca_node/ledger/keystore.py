@@ -1,63 +1,46 @@
-"""The keys of a node at rest: public parts for everybody, seeds under a passphrase.
+"""The keys of a node: public parts for everybody, signers for who has the passphrase.
 
-DATA/keys.json has one derivation by scrypt (RFC 7914) for the whole file, and ChaCha20-Poly1305
-(RFC 8439) around each seed, bound to the verifier key it belongs to.
+A role may have several keys, one after the other. A new key is written to the file before the log
+adds it, so neither is ever without the other; what the log did not add counts for nothing, and is
+gone at the next change.
 """
 
-import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from secrets import token_bytes
-from typing import Literal
+from typing import Final
 
 import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+from bcca_node.ledger import keyfile
 from bcca_node.ledger.files import write_whole
-from bcca_node.ledger.words import to_words
+from bcca_node.ledger.keyfile import ALGORITHMS, Box, KeyFile, SealedKey
+from bcca_node.ledger.keylines import KeyRecord
+from bcca_node.ledger.words import from_words, to_words
 from bcca_protocol import wire
-from bcca_protocol.entry import Genesis, KeyAdd
+from bcca_protocol.entry import Genesis, KeyAdd, Predecessor, parse_entry
 from bcca_protocol.errors import MalformedError, RefusedError, UnusableError
 from bcca_protocol.keys import KEY_BYTES, Algorithm, Role, SeedSigner, Signer, VerifierKey
-from bcca_protocol.wire import Record, b64, unb64
+from bcca_protocol.wire import b64
 
-FILE = "keys.json"
+FILE: Final = keyfile.FILE
 SCRYPT_N = 2**15  # with r = 8: 32 MB and a tenth of a second for each guess
-MAX_SCRYPT_N = 2**20  # with r = 8: 1 GB
 
-_ALGORITHMS: Mapping[Role, Algorithm] = {
-    Role.LOG: Algorithm.ED25519,
-    Role.STATEMENT: Algorithm.ED25519,
-    Role.REQUEST: Algorithm.ED25519,
-    Role.WITNESS: Algorithm.ED25519_COSIGNATURE,
-    Role.SEAL: Algorithm.X25519,
-}
-_SECRET = "nonce secret"  # noqa: S105 - what is sealed, not what opens it
-_AEAD_NONCE_BYTES = 12  # RFC 8439, 2.8
-_SALT_BYTES = 16
-_R, _P = 8, 1  # RFC 7914, 2: n alone says how costly a guess is
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyRecord:
-    """The public part of a key, and the log entry that added it."""
-
-    role: Role
-    key: VerifierKey
-    index: int
+_FIRST = len(ALGORITHMS)  # with so many keys a log begins
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keyring:
-    """The open keys of a node: one signer a role, and the secret its nonces are made with."""
+    """The open keys of a node: who signs now, and the secret its nonces are made with.
+
+    `log_signers` sign the heads of the log: one key, and two while it gives way to the next.
+    """
 
     signers: Mapping[Role, Signer]
     secret: bytes
+    log_signers: tuple[Signer, ...]
 
     def signer(self, role: Role) -> Signer:
         """Return who signs as `role`."""
@@ -67,49 +50,141 @@ class Keyring:
 class Keystore:
     """The public part of DATA/keys.json; `open` gives the rest."""
 
-    def __init__(self, file: "_File") -> None:
-        """Read the verifier keys; raises MalformedError where one is missing."""
+    def __init__(
+        self,
+        file: KeyFile,
+        known: Mapping[int, KeyRecord] | None = None,
+        written: bytes | None = None,
+    ) -> None:
+        """Read the verifier keys; of those behind the first ones, only what `known` has.
+
+        `written` is how the file stands on the disk. Raises MalformedError where a role has none.
+        """
         self._file = file
+        self._written = wire.encode(file) if written is None else written
         self.origin = file.origin
-        missing = _ALGORITHMS.keys() - {each.role for each in file.keys}
+        missing = ALGORITHMS.keys() - {each.role for each in file.keys}
         if missing:
             raise MalformedError(f"it has no {' and no '.join(sorted(missing))} key")
-        self.keys = tuple(
+        held = [
             KeyRecord(role=each.role, key=VerifierKey.parse(each.vkey), index=each.index)
             for each in file.keys
-        )
+        ]
+        there = {} if known is None else known
+        added = [e for e in held if e.index in there and there[e.index].key == e.key]
+        kept = held if known is None else [e for e in held if e in held[:_FIRST] or e in added]
+        self.keys = tuple(there[each.index] if each in added else each for each in kept)
+        self.unconfirmed = tuple(each for each in held if each not in kept)
 
     @classmethod
     def read(cls, data: Path) -> "Keystore":
         """Return the keys of the data folder, closed; raises UnusableError."""
         path = data / FILE
         try:
-            return cls(wire.read(path.read_bytes(), _DECODER, what=FILE))
+            written = path.read_bytes()
+            return cls(wire.read(written, keyfile.DECODER, what=FILE), written=written)
         except FileNotFoundError as error:
             raise UnusableError(f"{path} is not there: run `bcca init` first") from error
         except (OSError, RefusedError) as error:
             raise UnusableError(f"{path}: cannot be read: {error}") from error
 
+    def confirmed(self, known: Mapping[int, KeyRecord]) -> "Keystore":
+        """Return the keys that the log has added, and what became of each there.
+
+        Those with which it began are kept: without them, database and keys are of two nodes.
+        """
+        return Keystore(self._file, known, self._written)
+
+    def good(self, role: Role) -> tuple[KeyRecord, ...]:
+        """Return the keys of `role` that are still good, the newest last."""
+        return tuple(each for each in self.keys if each.role is role and each.ended is None)
+
     def record(self, role: Role) -> KeyRecord:
-        """Return the newest key of `role`."""
-        return next(each for each in reversed(self.keys) if each.role is role)
+        """Return the newest good key of `role`, or the newest of all where none is good."""
+        return (self.good(role) or [each for each in self.keys if each.role is role])[-1]
 
     def entries(self) -> list[str]:
         """Return the lines with which a log of these keys begins."""
-        genesis = Genesis(recovery_hash=unb64(self._file.recovery_hash, "recovery hash"))
-        added = (KeyAdd(role=each.role, key=each.key) for each in self.keys)
-        return [genesis.encode(), *(entry.encode() for entry in added)]
+        recovery, continues = self._file.recovery_hash, self._file.continues
+        genesis = f"bcca/v1 genesis {recovery}" + (f" {continues}" if continues else "")
+        added = (KeyAdd(role=each.role, key=each.key) for each in self.keys[:_FIRST])
+        return [parse_entry(genesis).encode(), *(entry.encode() for entry in added)]
+
+    def recovery(self, words: str) -> Signer:
+        """Return the recovery key of this log; raises UnusableError for the words of another."""
+        signer = SeedSigner(name=self.origin, algorithm=Algorithm.ED25519, seed=from_words(words))
+        found = b64(sha256(signer.key.public).digest())
+        if found != self._file.recovery_hash:
+            raise UnusableError(
+                f"these words are of a recovery key with SHA-256 {found}, the log of {self.origin} "
+                f"began with {self._file.recovery_hash}: they are of another node"
+            )
+        return signer
+
+    def unlock(self, passphrase: str) -> Box:
+        """Return what opens the keys and seals new ones; raises UnusableError."""
+        box = Box(passphrase, self._file.scrypt)
+        box.secret(self._file.secret)
+        return box
+
+    def opened(self, box: Box) -> Keyring:
+        """Return the open keys."""
+        seeds = {each.vkey: box.seed(each) for each in self._file.keys}
+
+        def signer(record: KeyRecord) -> Signer:
+            algorithm, seed = ALGORITHMS[record.role], seeds[record.key.encode()]
+            return SeedSigner(name=self.origin, algorithm=algorithm, seed=seed)
+
+        # A seal key receives and does not sign.
+        signing = [role for role in ALGORITHMS if role is not Role.SEAL]
+        signers: dict[Role, Signer] = {role: signer(self.record(role)) for role in signing}
+        logs = self.good(Role.LOG) or (self.record(Role.LOG),)
+        secret = box.secret(self._file.secret)
+        return Keyring(signers=signers, secret=secret, log_signers=tuple(map(signer, logs)))
 
     def open(self, passphrase: str) -> Keyring:
         """Return the open keys; raises UnusableError for another passphrase."""
-        box = _box(passphrase, self._file.scrypt)
-        seeds = {each.role: _unseal(box, each.sealed, each.vkey) for each in self._file.keys}
-        del seeds[Role.SEAL]  # it receives and does not sign
-        signers: dict[Role, Signer] = {
-            role: SeedSigner(name=self.origin, algorithm=_ALGORITHMS[role], seed=seed)
-            for role, seed in seeds.items()
-        }
-        return Keyring(signers=signers, secret=_unseal(box, self._file.secret, _SECRET))
+        return self.opened(self.unlock(passphrase))
+
+    def changed(
+        self, index: int, keys: Sequence[SealedKey], known: Mapping[int, KeyRecord], secret: str
+    ) -> "Keystore":
+        """Return the keys once the entries from `index` on are in the log.
+
+        `keys` are the new ones, `known` all that the log has then; no `secret` leaves the old one.
+        """
+        left = {each.index for each in self.unconfirmed}
+        file = msgspec.structs.replace(
+            self._file,
+            keys=(*(each for each in self._file.keys if each.index not in left), *keys),
+            secret=secret or self._file.secret,
+            changed=index,
+        )
+        return Keystore(file, known)
+
+    def save(self, data: Path) -> None:
+        """Write the file, in the place of the one that is there; raises UnusableError.
+
+        Nobody else writes it meanwhile: what a kill left half-written is removed.
+        """
+        try:
+            for left in data.glob(f".{FILE}.*"):
+                left.unlink()
+            write_whole(data / FILE, self._written, mode=0o600)
+        except OSError as error:
+            raise UnusableError(f"{data / FILE}: cannot be written: {error}") from error
+
+    def require_unchanged(self, data: Path) -> None:
+        """Return if the file is still the one that was read, else raise UnusableError."""
+        try:
+            same = (data / FILE).read_bytes() == self._written
+        except OSError as error:
+            raise UnusableError(f"{data / FILE}: cannot be read: {error}") from error
+        if not same:
+            raise UnusableError(
+                f"{data / FILE} has changed since the process that signs read it: nothing is "
+                "entered with keys that may have been retired; start it again (`bcca serve`)"
+            )
 
 
 def require_none(data: Path, passphrase: str) -> None:
@@ -121,85 +196,34 @@ def require_none(data: Path, passphrase: str) -> None:
 
 
 def create(
-    data: Path, origin: str, passphrase: str, *, scrypt_n: int = SCRYPT_N
+    data: Path,
+    origin: str,
+    passphrase: str,
+    *,
+    scrypt_n: int = SCRYPT_N,
+    continues: Predecessor | None = None,
 ) -> tuple[Keystore, str]:
     """Make the keys of a new node in `data`; return them and the recovery key in words.
 
-    The words are nowhere else. Raises UnusableError as `require_none` does.
+    `continues` is the head at which a log ended that the new one goes on with. The words are
+    nowhere else. Raises UnusableError as `require_none` does.
     """
     require_none(data, passphrase)
-    kdf = _Scrypt(n=scrypt_n, r=_R, p=_P, salt=b64(token_bytes(_SALT_BYTES)))
-    box = _box(passphrase, kdf)
+    cost = keyfile.cost(scrypt_n)
+    box = Box(passphrase, cost)
     recovery = token_bytes(KEY_BYTES)
     public = SeedSigner(name=origin, algorithm=Algorithm.ED25519, seed=recovery).key.public
-    file = _File(
+    genesis = Genesis(recovery_hash=sha256(public).digest(), predecessor=continues)
+    _, _, hashed, *before = genesis.encode().split(" ", 3)
+    file = KeyFile(
         version="1",
         origin=origin,
-        scrypt=kdf,
-        recovery_hash=b64(sha256(public).digest()),
-        keys=tuple(_make(box, origin, role, index) for index, role in enumerate(_ALGORITHMS, 1)),
-        secret=_seal(box, token_bytes(KEY_BYTES), _SECRET),
+        scrypt=cost,
+        recovery_hash=hashed,
+        keys=tuple(box.forge(origin, role, index) for index, role in enumerate(ALGORITHMS, 1)),
+        secret=box.forge_secret(),
+        continues=before[0] if before else None,
     )
-    write_whole(data / FILE, wire.encode(file), mode=0o600)
-    return Keystore(file), to_words(recovery)
-
-
-class _Scrypt(Record, frozen=True):
-    n: int
-    r: int
-    p: int
-    salt: str
-
-
-class _Key(Record, frozen=True):
-    role: Role
-    vkey: str
-    index: int
-    sealed: str
-
-
-class _File(Record, frozen=True):
-    version: Literal["1"]
-    origin: wire.Origin
-    scrypt: _Scrypt
-    recovery_hash: str
-    keys: tuple[_Key, ...]
-    secret: str
-
-
-_DECODER = msgspec.json.Decoder(_File)
-
-
-def _make(box: ChaCha20Poly1305, origin: str, role: Role, index: int) -> _Key:
-    seed = token_bytes(KEY_BYTES)
-    vkey = _verifier(origin, _ALGORITHMS[role], seed).encode()
-    return _Key(role=role, vkey=vkey, index=index, sealed=_seal(box, seed, vkey))
-
-
-def _verifier(origin: str, algorithm: Algorithm, seed: bytes) -> VerifierKey:
-    if algorithm is not Algorithm.X25519:
-        return SeedSigner(name=origin, algorithm=algorithm, seed=seed).key
-    public = X25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
-    return VerifierKey(name=origin, algorithm=algorithm, public=public)
-
-
-def _box(passphrase: str, kdf: _Scrypt) -> ChaCha20Poly1305:
-    if not 1 < kdf.n <= MAX_SCRYPT_N or kdf.n.bit_count() != 1 or (kdf.r, kdf.p) != (_R, _P):
-        raise UnusableError(f"{FILE}: scrypt of n = {kdf.n}, r = {kdf.r}, p = {kdf.p} is not ours")
-    # One passphrase, however a keyboard composes its letters.
-    typed = unicodedata.normalize("NFC", passphrase).encode(errors="surrogateescape")
-    salt = unb64(kdf.salt, f"salt of {FILE}")
-    return ChaCha20Poly1305(Scrypt(salt, KEY_BYTES, kdf.n, kdf.r, kdf.p).derive(typed))
-
-
-def _seal(box: ChaCha20Poly1305, secret: bytes, label: str) -> str:
-    nonce = token_bytes(_AEAD_NONCE_BYTES)
-    return b64(nonce + box.encrypt(nonce, secret, label.encode()))
-
-
-def _unseal(box: ChaCha20Poly1305, sealed: str, label: str) -> bytes:
-    raw = unb64(sealed, f"{label} in {FILE}")
-    try:
-        return box.decrypt(raw[:_AEAD_NONCE_BYTES], raw[_AEAD_NONCE_BYTES:], label.encode())
-    except InvalidTag as error:
-        raise UnusableError(f"{FILE}: this passphrase does not open it") from error
+    keys = Keystore(file)
+    keys.save(data)
+    return keys, to_words(recovery)
