@@ -16,7 +16,6 @@ from bcca_node.storage import logs, seen, statements
 from bcca_node.storage.seen import FetchedStatement
 from bcca_node.storage.statements import OwnStatement
 from bcca_protocol.errors import LimitError
-from bcca_protocol.merkle import prove_inclusion
 from bcca_protocol.proof import TlogProof
 from bcca_protocol.statement import FootprintRollUp, Opinion, PartialFootprint
 
@@ -37,12 +36,7 @@ def proof(node: Node, commitment: str) -> TlogProof | None:
         own = statements.get(session, commitment)
         if head is None or own is None or not _shown([own], head.size):
             return None
-        return TlogProof(
-            index=own.index,
-            path=prove_inclusion(own.index, head.size, log.subtree(session, head.size)),
-            checkpoint=head.note,
-            extra=logs.entries(session, own.index, own.index + 1)[0],
-        )
+        return log.prove(session, own.index, head)
 
 
 def batch(node: Node, commitments: Sequence[str]) -> list[Item]:
@@ -55,8 +49,18 @@ def batch(node: Node, commitments: Sequence[str]) -> list[Item]:
 def current(node: Node, product: str) -> list[Item]:
     """Return the current statements of a product, by index."""
     with node.database.read() as session:
-        size = _size(session)
-        return [_item(own) for own in _shown(statements.current(session, [product], size), size)]
+        return current_under(session, [product], _size(session))[product]
+
+
+def current_under(session: Session, products: Sequence[str], size: int) -> dict[str, list[Item]]:
+    """Return the shown statements of each product that are current under `size` entries.
+
+    They stand by index.
+    """
+    found: dict[str, list[Item]] = {product: [] for product in products}
+    for own in _shown(statements.current(session, products, size), size):
+        found[own.product].append(_item(own))
+    return found
 
 
 def since(node: Node, start: int) -> Iterator[Item]:
@@ -86,7 +90,7 @@ class _Upstream:
     def __init__(self, node: Node, limit: int) -> None:
         self._node = node
         self._limit = limit
-        self._own_key = node.log_key.encode()
+        self._own_keys = {key.encode() for key in node.log_keys}
         self._met: set[str] = set()
         self._queue: deque[OwnStatement | FetchedStatement] = deque()
 
@@ -128,7 +132,7 @@ class _Upstream:
     def _of(
         self, session: Session, vkey: str, product: str
     ) -> Sequence[OwnStatement | FetchedStatement]:
-        if vkey != self._own_key:
+        if vkey not in self._own_keys:
             return seen.statements_of(session, vkey, product)
         size = _size(session)
         return _shown(statements.current(session, [product], size), size)
