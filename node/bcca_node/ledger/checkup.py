@@ -5,26 +5,28 @@ from collections.abc import Iterator
 from sqlmodel import Session
 
 from bcca_node.ledger.node import Node
-from bcca_node.storage import logs, statements
+from bcca_node.storage import copies, logs, statements
+from bcca_node.storage.copies import Copy
 from bcca_node.storage.logs import Head
 from bcca_protocol import merkle, tiles
 from bcca_protocol.checkpoint import Checkpoint
 from bcca_protocol.entry import StatementEntry, parse_entry
 from bcca_protocol.envelope import Envelope
 from bcca_protocol.errors import RefusedError
-from bcca_protocol.merkle import Tree
+from bcca_protocol.merkle import HASH_BYTES, Tree
 from bcca_protocol.note import Note, verify_note
-from bcca_protocol.tiles import ENTRIES
+from bcca_protocol.tiles import ENTRIES, Tile
 from bcca_protocol.verify import entry_of
 
 
 def problems(node: Node) -> Iterator[str]:
     """Yield in words what is wrong with the database; nothing where all of it holds together."""
     damage = node.database.damage()
-    yield from (f"the file is damaged: {each}" for each in damage)
+    yield from damage
     if not damage:
         with node.database.read() as session:
             yield from _in_log(node, session)
+            yield from _in_copies(session)
 
 
 def _in_log(node: Node, session: Session) -> Iterator[str]:
@@ -63,7 +65,7 @@ def _in_head(node: Node, head: Head, tree: Tree) -> Iterator[str]:
         return
     try:
         note = Note.parse(head.note)
-        verify_note(note, (node.log_key,))
+        verify_note(note, node.log_keys)
         signed = Checkpoint.parse(note.text)
     except RefusedError as error:
         yield f"{what}: {error}"
@@ -86,3 +88,23 @@ def _in_statements(session: Session, entries: list[bytes]) -> Iterator[str]:
             if not same:
                 yield f"statement {own.commitment}: entry {own.index} of the log is not about it"
         start = page[-1].index + 1
+
+
+def _in_copies(session: Session) -> Iterator[str]:
+    """Yield which copies of other logs do not hash to the head that was believed."""
+    for copy in copies.every(session):
+
+        def read(tile: Tile, copy: Copy = copy) -> bytes:
+            kept = copies.tile(session, copy.origin, copy.vkey, tile.level, tile.index)
+            return kept[: tile.width * HASH_BYTES]
+
+        try:
+            root = merkle.root_hash(copy.size, tiles.subtree_from(read, copy.size))
+        except RefusedError as error:
+            yield f"the copy of {copy.origin}: {error}"
+            continue
+        if root != copy.root:
+            yield (
+                f"the copy of {copy.origin}: believed with root {copy.root.hex()}, its tiles hash "
+                f"to {root.hex()}"
+            )
