@@ -7,13 +7,13 @@ from sqlmodel import Session
 
 from bcca_node.ledger.node import Node
 from bcca_node.ledger.sign import predicate_of
-from bcca_node.storage import logs, seen, statements
+from bcca_node.storage import copies, logs, seen, statements
 from bcca_node.storage.statements import OwnStatement
-from bcca_protocol import audit, bundle, manifest, tiles, wire
+from bcca_protocol import audit, bundle, manifest, wire
 from bcca_protocol.audit import OnStep
 from bcca_protocol.bundle import Body, Header, RuleSet, StatementLine
 from bcca_protocol.errors import UnusableError
-from bcca_protocol.keys import Role
+from bcca_protocol.keys import Role, VerifierKey
 from bcca_protocol.note import Note
 from bcca_protocol.policy import LogLine
 from bcca_protocol.statement import FOOTPRINT, PARTIAL_FOOTPRINT, FootprintRollUp
@@ -37,9 +37,10 @@ def examine(
     A node believes its own log, listed or not. Raises what `write_bundle` and `audit` raise.
     """
     trusted = node.trust.required()
-    own = {node.origin: LogLine(key=node.log_key, url=None)}
-    trusted = replace(trusted, logs=own | dict(trusted.logs))
     found = bundle.contents(*_header_and_body(node, product, made))
+    keys = {line.origin: VerifierKey.parse(line.key) for line in found.logs}
+    own = {node.origin: LogLine(key=keys[node.origin], url=None)}
+    trusted = replace(trusted, logs=own | dict(trusted.logs))
     return audit.examine(found, trusted, on_step=on_step)
 
 
@@ -135,20 +136,20 @@ class _Evidence:
         return _Held(found.origin, found.vkey, found.index, found.envelope)
 
     def _own(self, own: OwnStatement) -> _Held:
-        vkey = self._node.log_key.encode()
+        vkey = self._node.key_of(self._head.note).encode()
         return _Held(self._node.origin, vkey, own.index, own.envelope)
 
     def _log(self, origin: str, vkey: str) -> bundle.LogLine:
-        found = seen.log(self._session, origin, vkey)
+        found = copies.get(self._session, origin, vkey)
         if found is None:
             raise UnusableError(f"the log of {origin} is no longer held here")
-        entries = tiles.decode_entries(found.entries, found.size)
+        entries = tuple(copies.entries(self._session, found))
         return bundle.log_line(origin, vkey, Note.parse(found.note), entries)
 
     def _own_log(self) -> bundle.LogLine:
         head = self._head
         entries = logs.entries(self._session, 0, head.size)
-        vkey = self._node.log_key.encode()
+        vkey = self._node.key_of(head.note).encode()
         return bundle.log_line(self._node.origin, vkey, Note.parse(head.note), entries)
 
     @property

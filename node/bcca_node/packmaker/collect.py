@@ -9,28 +9,25 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from bcca_node.ledger.copying import Reader
 from bcca_node.ledger.node import Node
 from bcca_node.network.client import Fetcher
-from bcca_node.network.lines import Item
-from bcca_node.packmaker import held, source
+from bcca_node.packmaker import held
 from bcca_node.packmaker.held import Held
 from bcca_node.packmaker.routes import Routes
-from bcca_node.packmaker.source import Address, ReadLog
+from bcca_node.packmaker.source import ReadLog
+from bcca_node.packmaker.suppliers import Ask, FromCopies, Suppliers
 from bcca_node.storage import seen
 from bcca_node.storage.seen import FetchedStatement
-from bcca_protocol.errors import BccaError, LimitError, StatementError
 from bcca_protocol.graph import Choice, Chooser, Missing, chooser
 from bcca_protocol.partial import Bought, Part
 from bcca_protocol.period import Span
-from bcca_protocol.policy import Policy
 from bcca_protocol.verify import VerifiedLog
-from bcca_protocol.wire import showable
 
 CONCURRENCY = 16  # suppliers asked at once: more gained nothing on two cores
 SUPPLIER_SECONDS = 120.0  # for all that one supplier answers in one round
 MAX_ROUNDS = 200  # tiers; the deepest chain in a published inventory has 15
-MAX_STATEMENTS = 100_000  # of one run: 2 GB at 17 kB each while they are read
-MAX_REASON_CHARS = 500  # of what somebody else's answer puts into our words
+MAX_AGE = 86_400  # seconds since a quorum last saw a log: a witness sees most every few hours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,35 +47,31 @@ OnProgress = Callable[[Progress], None]
 class Plan:
     """How a run goes: for which period, from which POSIX second, how many suppliers at once.
 
-    A supplier has `supplier_seconds` for all that it answers in one round.
+    A supplier has `supplier_seconds` for all that it answers in one round. A log that no quorum
+    has seen for over `max_age` seconds is shown to its witnesses again, and else not current.
     """
 
     period: Span
     at: int
     concurrency: int = CONCURRENCY
     supplier_seconds: float = SUPPLIER_SECONDS
+    max_age: int = MAX_AGE
     on_progress: OnProgress = lambda _: None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """One product wanted of one supplier; `pinned` where the buyer names the statement."""
-
-    product: str
-    pinned: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collected:
     """What a run has read: `reached` are the parts that the roots are made of.
 
-    `troubles` says by (origin, product) what went wrong with whom.
+    `troubles` says by (origin, product) what went wrong with whom, `copied` by origin where copies
+    stood in for a supplier that did not answer.
     """
 
     own: VerifiedLog
     logs: Mapping[str, ReadLog]
     reached: Mapping[str, Held]
     troubles: Mapping[tuple[str, str], str]
+    copied: Mapping[str, FromCopies]
     choose: Chooser
 
 
@@ -93,9 +86,10 @@ async def collect(node: Node, fetcher: Fetcher, roots: Sequence[Held], plan: Pla
     run.remember()
     return Collected(
         own=run.own,
-        logs=run.logs,
+        logs=run.suppliers.logs,
         reached=run.reached,
         troubles=run.troubles,
+        copied=run.suppliers.copied,
         choose=run.chooser(),
     )
 
@@ -105,20 +99,21 @@ class _Run:
 
     def __init__(self, node: Node, fetcher: Fetcher, plan: Plan) -> None:
         self._node = node
-        self._fetcher = fetcher
         self._plan = plan
-        self._policy: Policy = node.trust.required()
+        trusted = node.trust.required()
         self._turn = asyncio.Semaphore(plan.concurrency)
-        self._routes = Routes(self._policy)
+        self._routes = Routes(trusted)
+        reader = Reader(
+            node=node, fetcher=fetcher, trusted=trusted, at=plan.at, max_age=plan.max_age
+        )
+        self.suppliers = Suppliers(reader, self._routes, plan.supplier_seconds)
         self._asked: set[tuple[str, Ask]] = set()
-        self._closed: dict[str, str] = {}
         self._tiers = 0
-        self.logs: dict[str, ReadLog] = {}
         self.known: dict[str, Held] = {}
         self.reached: dict[str, Held] = {}
         self.troubles: dict[tuple[str, str], str] = {}
         with node.database.read() as session:
-            self.own = held.own_log(node, session, self._policy, at=plan.at)
+            self.own = held.own_log(node, session, trusted, at=plan.at)
 
     async def follow(self, roots: Sequence[Held]) -> None:
         """Read tier after tier, until a tier names nothing new."""
@@ -144,11 +139,11 @@ class _Run:
         return chosen
 
     def remember(self) -> None:
-        """Keep the logs that were read, and the statements that count."""
+        """Keep the statements that count; the logs were kept as they were read."""
         kept = [
             FetchedStatement(
                 commitment=name,
-                vkey=self.logs[each.part.issuer].address.key.encode(),
+                vkey=self.suppliers.logs[each.part.issuer].address.key.encode(),
                 origin=each.part.issuer,
                 index=each.signed.index,
                 product=each.part.product,
@@ -159,8 +154,6 @@ class _Run:
             if each.part.issuer != self._node.origin
         ]
         with self._node.database.write() as session:
-            for read in self.logs.values():
-                seen.put_log(session, read.seen())
             seen.put_statements(session, kept)
 
     def _chosen_for(self, consumers: Iterable[Held]) -> list[Held]:
@@ -191,91 +184,48 @@ class _Run:
                 if (bought.origin, ask) not in self._asked:
                     self._asked.add((bought.origin, ask))
                     wanted.setdefault(bought.origin, []).append(ask)
-        abouts = {origin: read.about for origin, read in self.logs.items()}
-        self._routes.learn(parts, abouts)
+        self._routes.learn(parts, dict(self.suppliers.logs))
         await asyncio.gather(*(self._read_supplier(o, wanted[o]) for o in sorted(wanted)))
 
     async def _read_supplier(self, origin: str, asks: Sequence[Ask]) -> None:
-        """Read one supplier's answers; what goes wrong is its own trouble."""
-        seconds = self._plan.supplier_seconds
-        try:
-            async with self._turn, asyncio.timeout(seconds):
-                if origin == self._node.origin:
-                    self._read_own(asks)
-                elif await self._open(origin):
-                    for ask in asks:
-                        await self._read_product(self.logs[origin], ask)
-                else:
-                    self._blame(origin, asks, self._closed[origin])
-        except TimeoutError:
-            self._closed[origin] = f"{origin}: not done within {seconds:g} s"
-            self._blame(origin, asks, self._closed[origin])
+        """Take one supplier's answers; what goes wrong is its own trouble."""
+        async with self._turn:
+            if origin == self._node.origin:
+                self._read_own(asks)
+            else:
+                told = await self.suppliers.ask(origin, asks)
+                self._know(told.found)
+                self._know(self._ended(origin, asks))
+                self.troubles |= {(origin, a.product): why for a, why in told.troubles.items()}
         self._tell()
-
-    async def _open(self, origin: str) -> bool:
-        """Read a supplier's log, once in a run; say whether its statements may be asked for."""
-        if origin in self._closed or origin in self.logs:
-            return origin not in self._closed
-        try:
-            self.logs[origin] = await self._read_log(self._routes.address(origin))
-        except BccaError as error:
-            self._closed[origin] = str(error)
-        return origin in self.logs
 
     def _read_own(self, asks: Sequence[Ask]) -> None:
         with self._node.database.read() as session:
             for ask in asks:
                 self._know(held.own_parts(session, ask.product, self.own))
 
-    async def _read_log(self, address: Address) -> ReadLog:
+    def _ended(self, origin: str, asks: Sequence[Ask]) -> list[Held]:
+        """Return what a supplier showed before, and its log says is no longer current."""
+        read = self.suppliers.logs.get(origin)
+        if read is None:
+            return []
+        vkey = read.address.key.encode()
         with self._node.database.read() as session:
-            before = seen.log(session, address.origin, address.key.encode())
-        return await source.read_log(self._fetcher, address, self._policy, before, at=self._plan.at)
-
-    async def _read_product(self, read: ReadLog, ask: Ask) -> None:
-        """Verify what a supplier says of one product; a refusal is of that product alone."""
-        origin = read.address.origin
-        try:
-            items = await source.read_statements(self._fetcher, read, ask.product)
-            if ask.pinned not in (None, *(item.commitment for item in items)):
-                items.append(await source.read_statement(self._fetcher, read, str(ask.pinned)))
-        except BccaError as error:
-            self._blame(origin, [ask], str(error))
-            return
-        for item in items:
-            try:
-                self._know(_verified(item, read.log, ask.product))
-            except BccaError as error:
-                self._blame(origin, [ask], str(error))
+            return [
+                each
+                for ask in asks
+                for each in held.ended(session, read.log, vkey, ask.product, self.known)
+            ]
 
     def _know(self, found: Iterable[Held]) -> None:
         self.known |= {each.part.commitment: each for each in found}
-        if len(self.known) > MAX_STATEMENTS:
-            raise LimitError(f"over {MAX_STATEMENTS} statements upstream")
-
-    def _blame(self, origin: str, asks: Sequence[Ask], reason: str) -> None:
-        for ask in asks:
-            self.troubles[origin, ask.product] = showable(reason)[:MAX_REASON_CHARS]
 
     def _tell(self) -> None:
         self._plan.on_progress(
             Progress(
                 tiers=self._tiers,
-                suppliers=len(self.logs),
+                suppliers=len(self.suppliers.logs),
                 asked=len({origin for origin, _ in self._asked}),
                 statements=len(self.known),
             )
         )
-
-
-def _verified(item: Item, log: VerifiedLog, product: str) -> list[Held]:
-    """Return the partial footprint in `item`; raises StatementError for another product."""
-    found = held.hold(item.envelope, log)
-    if found is None:
-        return []
-    if found.part.product != product:
-        raise StatementError(
-            f"statement {found.part.commitment} of {found.part.issuer} is about "
-            f"{found.part.product}, where {product} was asked"
-        )
-    return [found]

@@ -1,13 +1,14 @@
 """What a pack maker holds: signed facts with the bytes they were read from, and its own log."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 from sqlmodel import Session
 
 from bcca_node.ledger.node import Node
-from bcca_node.storage import logs, statements
+from bcca_node.storage import logs, seen, statements
 from bcca_protocol import policy, verify
-from bcca_protocol.errors import UnusableError
+from bcca_protocol.errors import RefusedError, UnusableError
 from bcca_protocol.partial import Part
 from bcca_protocol.policy import Policy
 from bcca_protocol.statement import PARTIAL_FOOTPRINT
@@ -43,8 +44,9 @@ def own_log(node: Node, session: Session, trusted: Policy, *, at: int) -> Verifi
         raise UnusableError(
             f"log {node.origin}: nothing is published yet; run `bcca publish` with witnesses up"
         )
-    verified = policy.verify_checkpoint(head.note, node.log_key, trusted, at=at)
-    return verify.verify_log(verified, logs.entries(session, 0, head.size))
+    verified = policy.verify_checkpoint(head.note, node.key_of(head.note), trusted, at=at)
+    entries = logs.entries(session, 0, head.size)
+    return verify.verify_log(verified, entries, end=trusted.ends.get(node.origin))
 
 
 def own_parts(session: Session, product: str, log: VerifiedLog) -> list[Held]:
@@ -52,3 +54,23 @@ def own_parts(session: Session, product: str, log: VerifiedLog) -> list[Held]:
     found = statements.current(session, [product], log.history.size)
     kept = (hold(each.envelope, log) for each in found if each.kind == PARTIAL_FOOTPRINT)
     return [each for each in kept if each is not None]
+
+
+def ended(
+    session: Session, log: VerifiedLog, vkey: str, product: str, known: Container[str]
+) -> list[Held]:
+    """Return what was fetched of a product before, is not `known` now and is no longer current.
+
+    A supplier shows it no more. It feeds nothing, and tells why nothing else does.
+    """
+    found = []
+    for each in seen.statements_of(session, vkey, product):
+        if each.commitment in known:
+            continue
+        try:
+            held = hold(each.envelope, log)
+        except RefusedError:
+            continue
+        if held is not None and not held.signed.is_current:
+            found.append(held)
+    return found

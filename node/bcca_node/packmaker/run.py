@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from bcca_node.ledger import guard
 from bcca_node.ledger.node import Node
 from bcca_node.ledger.publish import Published, State, publish
 from bcca_node.ledger.restate import restate
@@ -10,13 +11,14 @@ from bcca_node.ledger.sign import predicate_of
 from bcca_node.ledger.witnessing import Witnessed, witness
 from bcca_node.network.client import Fetcher
 from bcca_node.packmaker import held
-from bcca_node.packmaker.collect import CONCURRENCY, Collected, OnProgress, Plan, collect
+from bcca_node.packmaker.collect import CONCURRENCY, MAX_AGE, Collected, OnProgress, Plan, collect
 from bcca_node.packmaker.held import Held
+from bcca_node.packmaker.standing import NoLongerCurrent, since_last
 from bcca_node.storage import logs
 from bcca_protocol import manifest, period
 from bcca_protocol.aggregate import Totals, aggregate
 from bcca_protocol.demand import Demand, demand
-from bcca_protocol.errors import UnusableError
+from bcca_protocol.errors import UnavailableError, UnusableError
 from bcca_protocol.graph import connect
 from bcca_protocol.manifest import Frame
 from bcca_protocol.policy import VerifiedCheckpoint, verify_checkpoint
@@ -33,6 +35,7 @@ class Order:
     amount: Decimal | None
     at: int
     concurrency: int = CONCURRENCY
+    max_age: int = MAX_AGE
     on_progress: OnProgress = lambda _: None
 
 
@@ -48,18 +51,26 @@ class Sum:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """A run's result; `witnessed` is None where an earlier roll-up said the same and stands."""
+    """A run's result; `witnessed` is None where an earlier roll-up said the same and stands.
+
+    Where too few witnesses answered to know that this log is the newest, nothing was entered:
+    `published` is None, and `unentered` says why. `outdated` is what the last roll-up used and
+    is no longer current.
+    """
 
     sum: Sum
     statement: FootprintRollUp
-    published: Published
+    published: Published | None
     witnessed: Witnessed | None
+    outdated: tuple[NoLongerCurrent, ...] = ()
+    unentered: str | None = None
 
 
 async def roll_up(node: Node, fetcher: Fetcher, order: Order) -> Run:
     """Return the roll-up of an order, signed and entered in this node's log.
 
-    A result that differs from the current roll-up of the same period corrects it. Raises
+    A result that differs from the current roll-up of the same period corrects it. While too few
+    witnesses answer, it is returned and not entered. Raises
     UnusableError where this node has no published partial footprint of the product,
     UnproductiveError for a loop without an answer.
     """
@@ -68,18 +79,28 @@ async def roll_up(node: Node, fetcher: Fetcher, order: Order) -> Run:
         period=root.part.period,
         at=order.at,
         concurrency=order.concurrency,
+        max_age=order.max_age,
         on_progress=order.on_progress,
     )
-    added = add_up(await collect(node, fetcher, [root], plan), root, order.amount)
+    collected = await collect(node, fetcher, [root], plan)
+    outdated = since_last(node, collected, order.product, at=order.at)
+    added = add_up(collected, root, order.amount)
     stated = restate(node, state(node, added, at=order.at), beside=("reference_date", "logs"))
-    # What was entered before is answered as it is, and asked for again while it is pending.
-    (published,) = publish(node, [stated])
-    witnessed = None
-    if published.state is State.PENDING:
-        witnessed = await witness(node, fetcher)
-        if witnessed.published:
-            published = replace(published, state=State.PUBLISHED)
-    return Run(sum=added, statement=stated, published=published, witnessed=witnessed)
+    try:
+        await guard.clear(node, fetcher)
+    except UnavailableError as error:
+        return Run(
+            sum=added,
+            statement=stated,
+            published=None,
+            witnessed=None,
+            outdated=outdated,
+            unentered=str(error),
+        )
+    published, witnessed = await _enter(node, fetcher, stated)
+    return Run(
+        sum=added, statement=stated, published=published, witnessed=witnessed, outdated=outdated
+    )
 
 
 def add_up(collected: Collected, root: Held, amount: Decimal | None) -> Sum:
@@ -115,6 +136,22 @@ def state(node: Node, added: Sum, *, at: int) -> FootprintRollUp:
     return manifest.state(added.totals, added.needed, frame)
 
 
+async def _enter(
+    node: Node, fetcher: Fetcher, stated: FootprintRollUp
+) -> tuple[Published, Witnessed | None]:
+    """Publish a roll-up, and have it witnessed while it is pending.
+
+    What was entered before is answered as it is.
+    """
+    (published,) = publish(node, [stated])
+    if published.state is not State.PENDING:
+        return published, None
+    witnessed = await witness(node, fetcher)
+    if witnessed.published:
+        published = replace(published, state=State.PUBLISHED)
+    return published, witnessed
+
+
 def _root(node: Node, order: Order) -> Held:
     """Return this node's own part of the product, that with the latest period."""
     with node.database.read() as session:
@@ -143,5 +180,6 @@ def _heads(node: Node, added: Sum, at: int) -> list[VerifiedCheckpoint]:
     ]
     with node.database.read() as session:
         first = logs.published_head_over(session, max(own) + 1)
-    heads[node.origin] = verify_checkpoint(first.note, node.log_key, node.trust.required(), at=at)
+    key, trusted = node.key_of(first.note), node.trust.required()
+    heads[node.origin] = verify_checkpoint(first.note, key, trusted, at=at)
     return [heads[origin] for origin in sorted(heads)]

@@ -2,10 +2,12 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import msgspec
 
+from bcca_node.ledger import desk
 from bcca_node.ledger.node import Node
 from bcca_node.ledger.publish import Published, publish
 from bcca_node.storage import statements
@@ -17,6 +19,8 @@ from bcca_protocol.wire import showable
 
 ID_DIGITS = 8  # of SHA-256, behind the product's own id: enough for one product's periods
 MAX_NAMED = 20  # drafts in one message
+
+Enter: TypeAlias = Callable[[Sequence[PartialFootprint]], list[Published]]
 
 _NOT_IN_ID = re.compile(r"[^A-Za-z0-9._-]+")
 _DECODER = msgspec.json.Decoder(PartialFootprint)
@@ -65,11 +69,28 @@ def choose(node: Node, names: Sequence[str]) -> list[Draft]:
 
 def publish_drafts(node: Node, drafts: Sequence[Draft]) -> list[Published]:
     """Sign and enter drafts, all or none, and drop them; raises as `publish` does."""
-    done = publish(node, [read(each) for each in drafts])
+    return _published(node, drafts, lambda predicates: publish(node, predicates))
+
+
+def publish_at_desk(node: Node, drafts: Sequence[Draft]) -> list[Published]:
+    """Do the same through the process that serves this node; raises as `desk.publish` does."""
+    return _published(node, drafts, lambda it: desk.publish(node.settings.data, it))
+
+
+def _published(node: Node, drafts: Sequence[Draft], enter: Enter) -> list[Published]:
+    """Have drafts entered, and drop them."""
+    if not drafts:
+        return []
+    done = enter([read(each) for each in drafts])
     # A crash before this leaves drafts that are published already: publishing answers as it did.
+    forget(node, drafts)
+    return done
+
+
+def forget(node: Node, drafts: Sequence[Draft]) -> None:
+    """Drop drafts."""
     with node.database.write() as session:
         statements.drop_drafts(session, [each.id for each in drafts])
-    return done
 
 
 def _id(predicate: PartialFootprint) -> str:

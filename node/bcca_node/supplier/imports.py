@@ -49,11 +49,20 @@ def read_drafts(
     problems = Problems(str(path))
     text = read_text(path.parent, path.name, problems)
     problems.refuse()
+    return _read(text or "", itself.origin, problems)
+
+
+def read_predicates(text: str, issuer: str) -> list[PartialFootprint]:
+    """Return the drafts in JSON `text`, as in a file; raises UnusableError with every problem."""
+    return _read(text, issuer, Problems("drafts"))
+
+
+def _read(text: str, issuer: str, problems: Problems) -> list[PartialFootprint]:
     try:
-        document = parse(text or "")
+        document = parse(text)
     except UnusableError as error:
-        raise UnusableError(f"{path}: {error}") from error
-    drafts = list(_drafts(document, itself.origin, problems))
+        raise UnusableError(f"{problems.what}: {error}") from error
+    drafts = list(_drafts(document, issuer, problems))
     problems.refuse()
     return drafts
 

@@ -11,7 +11,7 @@ class Problems:
 
     def __init__(self, what: str) -> None:
         """Start with nothing wrong."""
-        self._what = what
+        self.what = what
         self._places: dict[str, int] = {}
         self._found: dict[str, tuple[int, int]] = {}
 
@@ -31,9 +31,9 @@ class Problems:
             case []:
                 return
             case [only]:
-                raise UnusableError(f"{self._what}: {only}")
+                raise UnusableError(f"{self.what}: {only}")
             case found:
-                lines = [f"{self._what}: {len(found)} problems", *found[:MAX_SHOWN]]
+                lines = [f"{self.what}: {len(found)} problems", *found[:MAX_SHOWN]]
                 if len(found) > MAX_SHOWN:
                     lines.append(f"and {len(found) - MAX_SHOWN} more")
                 raise UnusableError("\n  ".join(lines))
