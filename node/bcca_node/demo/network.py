@@ -166,8 +166,7 @@ class Network:
             port=listener.getsockname()[1],
         )
         # The recovery words are dropped: keys of a demo are never worth recovering.
-        nodes.init(settings, ground.passphrase, scrypt_n=ground.scrypt_n)
-        node = Node.open(settings, ground.passphrase)
+        node = nodes.found(settings, ground.passphrase, scrypt_n=ground.scrypt_n)
         self._stack.callback(node.close)
         return Member(seat=seat, node=node, listener=listener, server=create_server(node))
 

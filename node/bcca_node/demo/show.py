@@ -147,7 +147,7 @@ async def _publish(
 def _write(head: Member, run: Run, path: Path) -> Path:
     made = period.text_at(head.node.clock())
     with path.open("xb") as file:
-        file.writelines(write_bundle(head.node, run.published.product, made=made))
+        file.writelines(write_bundle(head.node, run.statement.product.id, made=made))
     return path
 
 

@@ -7,11 +7,12 @@ from decimal import Decimal
 
 from bcca_node.demo.network import Member, Network
 from bcca_node.demo.roster import company_of
+from bcca_node.ledger.copied import LOG, Address
+from bcca_node.ledger.copying import Reader
 from bcca_node.network.client import Fetcher
 from bcca_node.packmaker import held, source
 from bcca_node.packmaker.held import Held
 from bcca_node.packmaker.run import Sum
-from bcca_node.packmaker.source import LOG, Address
 from bcca_node.supplier.cases import Case, urn
 from bcca_protocol import footprint
 from bcca_protocol.aggregate import aggregate
@@ -63,7 +64,8 @@ async def _read(
         origin=maker.node.origin, key=maker.node.log_key, url=maker.url + LOG, introduced_by=None
     )
     trusted = node.trust.required()
-    read = await source.read_log(fetcher, address, trusted, None, at=node.clock())
+    reader = Reader(node=node, fetcher=fetcher, trusted=trusted, at=node.clock())
+    read = await source.read_log(reader, address)
     items = await source.read_statements(fetcher, read, product)
     found = (held.hold(item.envelope, read.log) for item in items)
     return [each for each in found if each is not None]

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
@@ -57,7 +58,8 @@ def lines(items: Iterable[Item]) -> Response:
 def add_errors(app: FastAPI) -> None:
     """Answer every error with its status and one sentence, here and nowhere else."""
     app.add_exception_handler(NotHereError, _not_here)
-    app.add_exception_handler(404, _not_here)
+    app.add_exception_handler(HTTPStatus.NOT_FOUND, _not_here)
+    app.add_exception_handler(HTTPStatus.METHOD_NOT_ALLOWED, _not_so)
     app.add_exception_handler(BccaError, _refusal)
 
 
@@ -73,6 +75,11 @@ def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 def _not_here(_: Request, __: Exception) -> Response:
     return JSONResponse({"error": "there is nothing here"}, status_code=404)
+
+
+def _not_so(_: Request, error: Exception) -> Response:
+    allowed = getattr(error, "headers", None)
+    return JSONResponse({"error": "method not allowed"}, status_code=405, headers=allowed)
 
 
 def _refusal(_: Request, error: Exception) -> Response:

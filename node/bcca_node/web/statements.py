@@ -2,13 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from bcca_node.ledger import shelf
 from bcca_node.network.limits import MAX_BATCH_BYTES
 from bcca_node.network.lines import decode_batch
 from bcca_node.web.parts import NodeDep, NotHereError, body, lines
+from bcca_node.web.resource import FOREVER, METHODS, resource
 from bcca_protocol.errors import MalformedError
 from bcca_protocol.wire import decimal_int
 
@@ -33,13 +34,13 @@ def post_batch(node: NodeDep, asked: Annotated[bytes, Depends(body(MAX_BATCH_BYT
     return lines(shelf.batch(node, decode_batch(asked)))
 
 
-@router.get("/{commitment}")
-def get_statement(commitment: str, node: NodeDep) -> Response:
-    """Answer the envelope of a statement."""
+@router.api_route("/{commitment}", methods=METHODS)
+def get_statement(request: Request, commitment: str, node: NodeDep) -> Response:
+    """Answer the envelope of a statement, which never changes."""
     envelope = shelf.statement(node, commitment)
     if envelope is None:
         raise NotHereError
-    return Response(envelope, media_type="application/json")
+    return resource(request, envelope, "application/json", FOREVER)
 
 
 @router.get("/{commitment}/proof")

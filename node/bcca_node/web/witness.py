@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from bcca_node.ledger import witness
 from bcca_node.storage import witnessed
 from bcca_node.web.parts import NodeDep, NotHereError, body
+from bcca_node.web.resource import METHODS, SECONDS, resource
 from bcca_protocol.limits import MAX_ADD_CHECKPOINT_BYTES
 
 router = APIRouter(prefix="/witness")
@@ -23,11 +24,11 @@ def post_add_checkpoint(
     return Response(answer.body, status_code=answer.status, headers=headers)
 
 
-@router.get("/{hashed}/checkpoint")
-def get_checkpoint(hashed: str, node: NodeDep) -> Response:
+@router.api_route("/{hashed}/checkpoint", methods=METHODS)
+def get_checkpoint(request: Request, hashed: str, node: NodeDep) -> Response:
     """Answer the last head of a log that this witness cosigned."""
     with node.database.read() as session:
         note = witnessed.note(session, hashed)
     if note is None:
         raise NotHereError
-    return Response(note, media_type="text/plain")
+    return resource(request, note.encode(), "text/plain", SECONDS)
