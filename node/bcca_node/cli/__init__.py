@@ -14,13 +14,26 @@ from typing import Annotated
 import typer
 
 from bcca_node import __version__
-from bcca_node.cli import aggregate, demo, doctor, drafts, explain, keys, log, serve, setup
+from bcca_node.cli import (
+    aggregate,
+    audit,
+    backup,
+    demo,
+    doctor,
+    drafts,
+    explain,
+    keys,
+    log,
+    serve,
+    setup,
+    status,
+)
 from bcca_node.cli.screen import tell
 from bcca_protocol.errors import BccaError, UnusableError
 
 DONE, REFUSED, UNUSABLE, INCOMPLETE = range(4)
 
-_GROUPS = (setup, drafts, serve, aggregate, explain, log, keys, doctor, demo)
+_GROUPS = (setup, drafts, status, serve, aggregate, explain, log, audit, keys, backup, doctor, demo)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

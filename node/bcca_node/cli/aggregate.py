@@ -11,7 +11,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bcca_node.cli import products
-from bcca_node.cli.given import DataOption, JsonOption, hosts, open_node
+from bcca_node.cli.given import DataOption, JsonOption, age, hosts, open_node
 from bcca_node.cli.screen import console, listed, put_json, say, tell
 from bcca_node.ledger.node import Node
 from bcca_node.ledger.publish import State
@@ -20,7 +20,7 @@ from bcca_node.packmaker import collect, explain
 from bcca_node.packmaker.collect import OnProgress
 from bcca_node.packmaker.run import Order, Run, roll_up
 from bcca_node.supplier.cases import positive_number
-from bcca_protocol import footprint
+from bcca_protocol import footprint, period
 from bcca_protocol.errors import UnusableError
 from bcca_protocol.partial import Part
 from bcca_protocol.quantity import plain
@@ -45,25 +45,38 @@ def aggregate(
     amount: Annotated[
         str | None, typer.Option(help="How much of it; one declared unit unless told.")
     ] = None,
+    max_age: Annotated[
+        str,
+        typer.Option(help="Ask anew for logs that no quorum has seen for longer, as 12h, 30d."),
+    ] = "1d",
     as_json: JsonOption = False,
 ) -> int:
     """Ask every supplier, verify, add up, sign and publish.
 
-    Suppliers of suppliers are asked too, up to the mine. One that is down or lies stops nobody
-    else: what is missing is told first, and the exit status is 3.
+    Suppliers of suppliers are asked too, up to the mine. Where one does not answer, copies of its
+    log and statements at other nodes are read. One that is down or lies stops nobody else: what is
+    missing is told first, and the exit status is 3.
     """
     so_much = None if amount is None else _amount(amount)
+    oldest = age(max_age, "--max-age")
     with open_node(data, keys=True) as node:
         found = products.find(node, product)
         with _watching() as on_progress:
-            run = asyncio.run(_run(node, found, so_much, on_progress))
+            order = Order(
+                product=found,
+                amount=so_much,
+                at=node.clock(),
+                max_age=oldest,
+                on_progress=on_progress,
+            )
+            run = asyncio.run(_run(node, order))
     gaps = list(_gaps(run))
     if as_json:
         put_json(_as_json(run, gaps))
     else:
         _print(run, gaps)
-    is_whole = not run.statement.incomplete and run.published.state is State.PUBLISHED
-    return DONE if is_whole else INCOMPLETE
+    is_published = run.published is not None and run.published.state is State.PUBLISHED
+    return DONE if is_published and not run.statement.incomplete else INCOMPLETE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +92,7 @@ class _Gap:
     dependents: tuple[Part, ...]
 
 
-async def _run(node: Node, product: str, amount: Decimal | None, on_progress: OnProgress) -> Run:
-    order = Order(product=product, amount=amount, at=node.clock(), on_progress=on_progress)
+async def _run(node: Node, order: Order) -> Run:
     async with Fetcher(hosts(node.trust.required())) as fetcher:
         return await roll_up(node, fetcher, order)
 
@@ -130,7 +142,27 @@ def _gaps(run: Run) -> Iterator[_Gap]:
 
 
 def _print(run: Run, gaps: list[_Gap]) -> None:
-    stated, published = run.statement, run.published
+    _print_missing(run, gaps)
+    if run.outdated:
+        say(f"No longer current, and used by the last roll-up {run.outdated[0].used_by}:")
+    for old in run.outdated:
+        say(f"  {old.product} from {old.supplier}, statement {old.commitment}: {old.reason}")
+    if run.sum.collected.copied:
+        say("Read from copies, as their own nodes did not answer:")
+    for each in _copied(run):
+        urls = listed(each.urls)
+        say(f"  {each.supplier}, current as of {each.as_of}: {urls}", f"    {each.reason}")
+    _print_total(run)
+    if run.published is None:
+        say("not entered in the log")
+        tell(f"{run.unentered}; run this again when they answer")
+    else:
+        say(f"{run.published.state} {run.published.commitment}")
+    if run.witnessed is not None and not run.witnessed.published:
+        tell(f"{run.witnessed}; run `bcca publish` when they are there")
+
+
+def _print_missing(run: Run, gaps: list[_Gap]) -> None:
     if gaps:
         say("Missing, and not in the total:")
     for gap in gaps:
@@ -143,6 +175,10 @@ def _print(run: Run, gaps: list[_Gap]) -> None:
     if beside:
         say("Refused or not answered, and told here for that alone:")
         say(*(f"  {product} from {origin}: {why}" for (origin, product), why in beside.items()))
+
+
+def _print_total(run: Run) -> None:
+    stated = run.statement
     declared = stated.declared_unit
     say(f"{stated.product.name} ({stated.product.id}), {declared.amount} {declared.unit}:")
     rolled = footprint.decode(stated.footprint)
@@ -150,9 +186,29 @@ def _print(run: Run, gaps: list[_Gap]) -> None:
         say(f"  {stage:<13} {plain(kg)} kg CO2e")
     without = ", INCOMPLETE: without what is missing" if stated.incomplete else ""
     say(f"  {'total':<13} {plain(footprint.total(rolled))} kg CO2e, excluding uptake{without}")
-    say(f"{published.state} {published.commitment}")
-    if run.witnessed is not None and not run.witnessed.published:
-        tell(f"{run.witnessed}; run `bcca publish` when they are there")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Copied:
+    """A supplier whose own node did not answer, and the copies that were read instead."""
+
+    supplier: str
+    as_of: str
+    urls: tuple[str, ...]
+    reason: str
+
+
+def _copied(run: Run) -> list[_Copied]:
+    collected = run.sum.collected
+    return [
+        _Copied(
+            supplier=origin,
+            as_of=period.text_at(collected.logs[origin].log.head.time),
+            urls=each.urls,
+            reason=each.reason,
+        )
+        for origin, each in sorted(collected.copied.items())
+    ]
 
 
 def _troubles_beside(run: Run, gaps: list[_Gap]) -> dict[tuple[str, str], str]:
@@ -163,6 +219,7 @@ def _troubles_beside(run: Run, gaps: list[_Gap]) -> dict[tuple[str, str], str]:
 
 def _as_json(run: Run, gaps: list[_Gap]) -> dict[str, object]:
     stated, published = run.statement, run.published
+    told = run.sum.collected.troubles.items()
     rolled = footprint.decode(stated.footprint)
     return {
         "product": stated.product.id,
@@ -189,11 +246,32 @@ def _as_json(run: Run, gaps: list[_Gap]) -> dict[str, object]:
         ],
         "troubles": [
             {"supplier": origin, "product": product, "reason": why}
-            for (origin, product), why in run.sum.collected.troubles.items()
+            for (origin, product), why in told
+        ],
+        "noLongerCurrent": [
+            {
+                "supplier": each.supplier,
+                "product": each.product,
+                "commitment": each.commitment,
+                "standing": each.standing.value,
+                "reason": each.reason,
+                "usedBy": each.used_by,
+            }
+            for each in run.outdated
+        ],
+        "fromCopies": [
+            {
+                "supplier": each.supplier,
+                "asOf": each.as_of,
+                "via": list(each.urls),
+                "reason": each.reason,
+            }
+            for each in _copied(run)
         ],
         "suppliers": len(run.sum.collected.logs),
         "statements": len(run.sum.collected.reached),
-        "commitment": published.commitment,
-        "state": published.state.value,
+        "commitment": None if published is None else published.commitment,
+        "state": "not entered" if published is None else published.state.value,
+        "notEntered": run.unentered,
         "witnessed": None if run.witnessed is None else str(run.witnessed),
     }

@@ -8,18 +8,21 @@ from typing import NamedTuple
 from bcca_node.cli import setup
 from bcca_node.cli.given import given_passphrase
 from bcca_node.cli.screen import listed
-from bcca_node.ledger import checkup, keystore, trust
+from bcca_node.ledger import checkup, heads, keystore, trust
+from bcca_node.ledger.keys import strangers
 from bcca_node.ledger.keystore import Keystore
 from bcca_node.ledger.node import Node
 from bcca_node.ledger.trust import Trust
 from bcca_node.settings import FILE as SETTINGS
 from bcca_node.settings import Settings
-from bcca_node.storage import logs, statements
+from bcca_node.storage import alarms, logs, statements, witnessed
 from bcca_protocol import period
 from bcca_protocol.errors import BccaError
+from bcca_protocol.keys import Role
 from bcca_protocol.policy import Policy, verify_checkpoint
 
 KEYS, POLICY, DATABASE, LOG, DRAFTS = "keys", "policy", "database", "log", "drafts"
+ALARM = "ALARM"
 
 
 class Finding(NamedTuple):
@@ -83,9 +86,12 @@ def database(node: Node, trusted: Policy | None) -> Iterator[Finding]:
         yield from (Finding(DATABASE, True, each) for each in wrong)
         if not wrong:
             said = "whole; entries, tiles, heads and statements fit each other"
-            yield Finding(DATABASE, False, f"{node.settings.database_url}: {said}")
+            yield Finding(DATABASE, False, f"{node.database.name}: {said}")
+            yield from _strange_keys(node)
             yield from _published(node, trusted)
+            yield from _lagging(node, trusted)
             yield from _drafts(node)
+        yield from _alarms(node, trusted)
     except BccaError as error:
         yield Finding(DATABASE, True, str(error))
 
@@ -105,7 +111,7 @@ def _of_this_node(read: Policy, node: Node) -> Iterator[Finding]:
         yield Finding(
             POLICY, True, f"this node's own log is not in it, so its bundles fail: add {wanted}"
         )
-    elif line.key != node.log_key:
+    elif line.key not in {each.key for each in node.keystore.good(Role.LOG)}:
         yield Finding(
             POLICY, True, f"names {node.origin} with key {line.key.encode()}: write {wanted}"
         )
@@ -114,6 +120,14 @@ def _of_this_node(read: Policy, node: Node) -> Iterator[Finding]:
         yield Finding(
             POLICY, True, f"{read.rule} needs this node's own cosignature, which never counts"
         )
+
+
+def _strange_keys(node: Node) -> Iterator[Finding]:
+    for each in strangers(node):
+        if each.ended is None:
+            said = f"entry {each.index} adds a {each.role} key that is not in {keystore.FILE}"
+            wanted = f"bcca keys compromised {each.index} --last-good {each.index - 1}"
+            yield Finding(KEYS, True, f"{said}: if nobody here made it, run `{wanted}`")
 
 
 def _published(node: Node, trusted: Policy | None) -> Iterator[Finding]:
@@ -129,13 +143,42 @@ def _published(node: Node, trusted: Policy | None) -> Iterator[Finding]:
     if head is None or trusted is None:
         return
     try:
-        seen = verify_checkpoint(head.note, node.log_key, trusted, at=node.clock())
+        seen = verify_checkpoint(head.note, node.key_of(head.note), trusted, at=node.clock())
     except BccaError as error:
         said = f"its published head is not believed under the policy: {error}: run `bcca publish`"
         yield Finding(LOG, True, said)
     else:
         at = period.text_at(seen.time)
         yield Finding(LOG, False, f"{since} entries published, seen by a quorum at {at}")
+
+
+def _lagging(node: Node, trusted: Policy | None) -> Iterator[Finding]:
+    """Yield which witness missed what a quorum has seen: one more, and nothing gets published."""
+    with node.database.read() as session:
+        head, known = logs.published_head(session), witnessed.cosigned(session)
+    if trusted is None or head is None:
+        return
+    for name in trusted.witnesses:
+        if name in known and known[name].size < head.size:
+            why = known[name].refused or "it was not asked since"
+            said = f"has cosigned {known[name].size} of {head.size} published entries: {why}"
+            yield Finding(f"witness {name}", False, said)
+
+
+def _alarms(node: Node, trusted: Policy | None) -> Iterator[Finding]:
+    """Yield what nobody has dealt with yet, and who was proven to lie."""
+    with node.database.read() as session:
+        standing, proofs = alarms.standing(session), list(heads.proofs(session))
+        if logs.restored(session):
+            said = "restored from a backup: nothing is entered before every witness has answered"
+            yield Finding(LOG, False, said)
+    for each in standing:
+        yield Finding(ALARM, True, f"since {period.text_at(each.raised_at)}: {each.what}")
+    for origin in sorted({each.origin for each in proofs}):
+        believed = origin == node.origin or (trusted is not None and origin in trusted.logs)
+        said = f"log {origin} signed two trees, `bcca log status` names the proof"
+        wanted = ": take it out of policy.txt" if origin != node.origin else ""
+        yield Finding("misbehaviour", believed, said + (wanted if believed else ""))
 
 
 def _drafts(node: Node) -> Iterator[Finding]:

@@ -1,19 +1,24 @@
 """`bcca import` and `bcca publish`: from a supplier's files to signed statements."""
 
-import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bcca_node.cli.given import DataOption, JsonOption, hosts, open_node
+from bcca_node.cli import witnesses
+from bcca_node.cli.given import DataOption, JsonOption, open_node
 from bcca_node.cli.screen import put_json, say, show_table, tell
+from bcca_node.ledger import static
 from bcca_node.ledger.node import Node
 from bcca_node.ledger.publish import Published
-from bcca_node.ledger.witnessing import Witnessed, witness
-from bcca_node.network.client import Fetcher
+from bcca_node.ledger.static import Placed
+from bcca_node.ledger.witnessing import Witnessed
+from bcca_node.network.desk import is_open
+from bcca_node.storage import logs
+from bcca_node.storage.statements import Draft
 from bcca_node.supplier import drafts
 from bcca_node.supplier.case_drafts import last_full_year
 from bcca_node.supplier.imports import read_drafts
@@ -82,25 +87,38 @@ def publish(
     named: Annotated[
         list[str] | None, typer.Argument(metavar="[DRAFT]...", help="Which; all there are.")
     ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--static", metavar="DIR", help="Show it in a folder for any web server."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> int:
     """Sign drafts, log them, and have witnesses cosign.
 
     What is entered is durable. It is pending until a quorum has cosigned, and then published; run
-    it again, without drafts too, to ask for what is pending.
+    it again, without drafts too, to ask for what is pending. While `bcca serve` runs, that process
+    signs, and no passphrase is needed. With --static, a folder then shows all that is published:
+    what is new is written, the rest is left alone; whoever asks finds it at the url of the
+    settings, where some web server or object store shows the folder.
     """
-    with open_node(data, keys=True) as node:
-        policy = node.trust.policy()
-        asked = None if policy is None else hosts(policy)  # refused before anything is signed
+    with open_node(data) as node:
+        if folder is not None:
+            static.require_ours(node, folder)
+        asked = witnesses.named_by(node)  # refused before all else
         chosen = drafts.choose(node, named or [])
-        done = drafts.publish_drafts(node, chosen) if chosen else []
-        witnessed = None if asked is None else asyncio.run(_witness(node, asked))
+        done = (
+            drafts.publish_at_desk(node, chosen) if is_open(data) else _enter(node, chosen, asked)
+        )
+        witnessed = witnesses.cosigned(node, asked)
+        placed = None if folder is None else _place(node, folder)
     state = "published" if witnessed is not None and witnessed.published else "pending"
     why = _why(node, witnessed)
     if as_json:
-        put_json(_as_json(done, state, witnessed, why))
+        put_json({**_as_json(done, state, witnessed, why), "static": _placed_json(placed)})
     else:
         say(*(f"{state} {each.commitment} {each.product}" for each in done))
+        if placed is not None:
+            say(f"{folder}: {placed}")
         tell(why)
     return DONE if state == "published" else PENDING
 
@@ -109,9 +127,25 @@ def _year(year: int) -> Interval:
     return Interval(start=f"{year}-01-01T00:00:00Z", end=f"{year + 1}-01-01T00:00:00Z")
 
 
-async def _witness(node: Node, named: Collection[str]) -> Witnessed:
-    async with Fetcher(named) as fetcher:
-        return await witness(node, fetcher)
+def _enter(node: Node, chosen: Sequence[Draft], named: Collection[str]) -> list[Published]:
+    """Enter what was chosen in this process, which needs the passphrase for that alone."""
+    if not chosen:
+        return []
+    with open_node(node.settings.data, keys=True) as opened:
+        witnesses.clear(opened, named)
+        return drafts.publish_drafts(opened, chosen)
+
+
+def _place(node: Node, folder: Path) -> Placed | None:
+    """Bring a folder up to date; there is nothing to show before anything is published."""
+    with node.database.read() as session:
+        if logs.published_head(session) is None:
+            return None
+    return static.place(node, folder)
+
+
+def _placed_json(placed: Placed | None) -> dict[str, int] | None:
+    return None if placed is None else asdict(placed)
 
 
 def _why(node: Node, witnessed: Witnessed | None) -> str:

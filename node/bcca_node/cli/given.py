@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -18,6 +19,8 @@ from bcca_protocol.policy import Policy
 
 PASSPHRASE = "BCCA_PASSPHRASE"  # noqa: S105 - the name of a variable
 PASSPHRASE_FILE = "BCCA_PASSPHRASE_FILE"  # noqa: S105
+RECOVERY = "BCCA_RECOVERY"
+RECOVERY_FILE = "BCCA_RECOVERY_FILE"
 MAX_PASSPHRASE_BYTES = 64 * 1024  # whoever names another file by mistake learns it soon
 
 DataOption = Annotated[
@@ -25,6 +28,9 @@ DataOption = Annotated[
     typer.Option("--data", envvar="BCCA_DATA", metavar="DIR", help="The node's data folder."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 @contextmanager
@@ -41,6 +47,14 @@ def hosts(trusted: Policy) -> frozenset[str]:
         return hosts_of(trusted)
     except RefusedError as error:
         raise PolicyError(f"policy.txt: {error}") from error
+
+
+def age(text: str, option: str) -> int:
+    """Return how many seconds an age such as 12h is; raises UnusableError, which names `option`."""
+    found = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
+    if found is None:
+        raise UnusableError(f"{option} {text}: write an age as 45s, 15m, 12h or 30d")
+    return int(found[1]) * _SECONDS[found[2]]
 
 
 def asked_passphrase(*, twice: bool = False) -> str:
@@ -62,20 +76,41 @@ def asked_passphrase(*, twice: bool = False) -> str:
     return typed
 
 
+def asked_recovery() -> str:
+    """Return the recovery words of the environment, else what somebody types.
+
+    Raises UnusableError where there is nobody to ask.
+    """
+    given = _given(RECOVERY, RECOVERY_FILE, os.environ)
+    if given is not None:
+        return given
+    if not sys.stdin.isatty():
+        raise UnusableError(
+            f"the recovery words are missing: set {RECOVERY} or {RECOVERY_FILE}, "
+            "or run this at a terminal"
+        )
+    return _ask("Recovery words: ")
+
+
 def given_passphrase(environment: Mapping[str, str] = os.environ) -> str | None:
     """Return the passphrase of the environment, None if it has none; raises UnusableError."""
-    if environment.get(PASSPHRASE):
-        return environment[PASSPHRASE]
-    named = environment.get(PASSPHRASE_FILE)
+    return _given(PASSPHRASE, PASSPHRASE_FILE, environment)
+
+
+def _given(name: str, file_name: str, environment: Mapping[str, str]) -> str | None:
+    """Return the secret in a variable, or in the file that another names; raises UnusableError."""
+    if environment.get(name):
+        return environment[name]
+    named = environment.get(file_name)
     if not named:
         return None
     try:
         with Path(named).open("rb") as file:
             content = file.read(MAX_PASSPHRASE_BYTES + 1).decode()
     except (OSError, ValueError) as error:
-        raise UnusableError(f"{PASSPHRASE_FILE} {named}: cannot be read: {error}") from error
+        raise UnusableError(f"{file_name} {named}: cannot be read: {error}") from error
     if len(content) > MAX_PASSPHRASE_BYTES:
-        raise UnusableError(f"{PASSPHRASE_FILE} {named}: over {MAX_PASSPHRASE_BYTES} bytes")
+        raise UnusableError(f"{file_name} {named}: over {MAX_PASSPHRASE_BYTES} bytes")
     return content.removesuffix("\n").removesuffix("\r")
 
 
@@ -83,4 +118,4 @@ def _ask(prompt: str) -> str:
     try:
         return getpass.getpass(prompt, stream=sys.stderr)
     except EOFError as error:
-        raise UnusableError("no passphrase was typed") from error
+        raise UnusableError(f"{prompt.rstrip(': ').lower()}: nothing was typed") from error

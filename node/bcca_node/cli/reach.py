@@ -7,8 +7,10 @@ from http import HTTPStatus
 from statistics import median
 from urllib.parse import urlsplit
 
-from bcca_node.cli.checks import POLICY, Finding
+from bcca_node.cli.checks import ALARM, POLICY, Finding
 from bcca_node.cli.given import hosts
+from bcca_node.ledger import guard
+from bcca_node.ledger.guard import Heard
 from bcca_node.ledger.node import Node
 from bcca_node.network import descriptor
 from bcca_node.network.client import Fetcher
@@ -40,12 +42,13 @@ async def _look(node: Node, trusted: Policy) -> list[Finding]:
         looking = _Looking(node, fetcher)
         witnesses = [w for w in trusted.witnesses.values() if w.key.name != node.origin]
         peers = {origin: each for origin, each in trusted.logs.items() if origin != node.origin}
+        heard, silent = await guard.ask(node, fetcher, trusted)
         found = await asyncio.gather(
             looking.self(),
-            *(looking.witness(line) for line in witnesses),
+            *(looking.witness(line, silent.get(line.name)) for line in witnesses),
             *(looking.peer(origin, line) for origin, line in peers.items()),
         )
-    return [*found, *_clock(looking.offsets)]
+    return [*_contradictions(node, heard), *found, *_clock(looking.offsets)]
 
 
 class _Looking:
@@ -67,8 +70,11 @@ class _Looking:
             return Finding("url", False, f"nobody answers there, start `bcca serve`: {error}")
         return Finding("url", False, f"{url} is this node")
 
-    async def witness(self, line: WitnessLine) -> Finding:
-        """Return whether a witness takes requests; an empty one has no effect."""
+    async def witness(self, line: WitnessLine, silence: str | None) -> Finding:
+        """Return whether a witness takes requests; an empty one has no effect.
+
+        `silence` is why it does not count as having said what it has seen of this log, if so.
+        """
         about = f"witness {line.name}"
         if line.url is None:
             return Finding(about, True, "the policy has no URL for it, so it cannot be asked")
@@ -82,6 +88,8 @@ class _Looking:
         if answer.status in NO_WITNESS:
             return Finding(about, True, f"{url}: answers {answer.status}, no witness is there")
         self._compare(answer.date)
+        if silence is not None:
+            return Finding(about, True, f"{line.url} takes requests, but {silence}")
         return Finding(about, False, f"{line.url} answers")
 
     async def peer(self, origin: str, line: LogLine) -> Finding:
@@ -112,6 +120,13 @@ class _Looking:
         except ValueError:
             return
         self.offsets.append(told - self._node.clock())
+
+
+def _contradictions(node: Node, heard: Sequence[Heard]) -> Iterator[Finding]:
+    """Yield how what witnesses have seen of this log contradicts what is here (SPEC 5.11)."""
+    with node.database.read() as session:
+        for what, _ in guard.contradictions(node, session, heard):
+            yield Finding(ALARM, True, what)
 
 
 class _OtherNodeError(Exception):

@@ -1,15 +1,23 @@
 """`bcca serve`: the node as a server, until it is told to stop."""
 
+import logging
 import signal
 import socket
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Annotated
 
 import typer
 
-from bcca_node.app import create_server
+from bcca_node.app import create_server, desk
 from bcca_node.cli.given import DataOption, open_node
 from bcca_node.cli.screen import tell
+from bcca_node.ledger.keys import strangers
+from bcca_node.ledger.node import Node
 from bcca_node.settings import Settings
+from bcca_node.storage import alarms
+from bcca_protocol import period
 from bcca_protocol.errors import UnavailableError
 
 _EXAMPLE = "Example: BCCA_PASSPHRASE_FILE=/run/secrets/passphrase bcca serve --data node"
@@ -28,14 +36,47 @@ def serve(
 ) -> None:
     """Serve the log, the statements, and a witness.
 
-    It witnesses for the logs that the policy lists. It listens where the settings say, or
-    BCCA_HOST and BCCA_PORT. SIGTERM and Ctrl-C stop it once the answers under way are given.
+    It witnesses for the logs that the policy lists, has its own heads cosigned, watches what
+    witnesses have seen of its log, and keeps copies of the others. It listens where the settings
+    say, or BCCA_HOST and BCCA_PORT. SIGTERM and Ctrl-C stop it once the answers under way are
+    given.
     """
-    with open_node(data, keys=not without_keys) as node, _listen(node.settings) as listener:
+    with (
+        open_node(data, keys=not without_keys) as node,
+        _listen(node.settings) as listener,
+        ExitStack() as stack,
+    ):
+        logging.basicConfig(format="%(levelname)s %(message)s", stream=sys.stderr)
+        server = create_server(node, keep=True)
+        # It may come before the server listens for it; the server raises it again when it is done.
+        signal.signal(signal.SIGTERM, lambda *_: server.handle_exit(signal.SIGTERM, None))
         tell(f"{node.origin} listens on {_address(listener)}, for others {node.settings.url}")
-        # A server raises the signal that stopped it once more when it is done.
-        signal.signal(signal.SIGTERM, lambda *_: None)
-        create_server(node).run(sockets=[listener])
+        tell(*_alarms(node))
+        if not without_keys:
+            _open_desk(node, stack)
+        server.run(sockets=[listener])
+
+
+def _open_desk(node: Node, stack: ExitStack) -> None:
+    """Serve the desk until the end; where none can be, say so and go on."""
+    try:
+        stack.enter_context(desk(node))
+    except UnavailableError as error:
+        tell(str(error))
+
+
+def _alarms(node: Node) -> Iterator[str]:
+    """Yield what the owner has to know before all else."""
+    with node.database.read() as session:
+        for each in alarms.standing(session):
+            yield f"ALARM since {period.text_at(each.raised_at)}, nothing is entered: {each.what}"
+    for key in strangers(node):
+        if key.ended is None:
+            yield (
+                f"ALARM: entry {key.index} of this log adds a {key.role} key that is not in "
+                f"keys.json: if nobody here made it, run `bcca keys compromised {key.index} "
+                f"--last-good {key.index - 1}`"
+            )
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -14,10 +14,12 @@ from bcca_node.ledger.files import write_whole
 from bcca_node.ledger.keystore import Keystore
 from bcca_node.ledger.node import init
 from bcca_node.settings import Settings
-from bcca_protocol.errors import PolicyError, UnusableError
+from bcca_protocol.entry import Predecessor
+from bcca_protocol.errors import PolicyError, RefusedError, UnusableError
 from bcca_protocol.keys import Role
 from bcca_protocol.limits import MAX_POLICY_BYTES
 from bcca_protocol.policy import Policy
+from bcca_protocol.wire import showable, unb64
 
 ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - where a server listens, not where others find it
 
@@ -44,6 +46,13 @@ def initialise(
     policy: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Whom to believe; copied into the folder.")
     ] = None,
+    continues: Annotated[
+        tuple[str, int, str] | None,
+        typer.Option(
+            metavar="ORIGIN SIZE ROOT",
+            help="The head of a log that ended, which this one goes on with (`bcca keys end`).",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Set up a node: keys, log, settings.
@@ -57,9 +66,10 @@ def initialise(
     trusted = None if policy is None else _read_policy(policy)
     if trusted is not None and (data / trust.FILE).exists():
         raise UnusableError(f"{data / trust.FILE} is there already: remove it, or --policy")
+    before = None if continues is None else _predecessor(origin, *continues)
     passphrase = asked_passphrase(twice=True)
     keystore.require_none(data, passphrase)
-    words = init(settings, passphrase)
+    words = init(settings, passphrase, continues=before)
     # First of all: nobody can show them again.
     _show(settings, words, as_json=as_json)
     if trusted is None:
@@ -106,6 +116,16 @@ def _settings(data: Path, given: Mapping[str, str | int]) -> Settings:
         )
     shown = f"[{host}]" if ":" in host else host
     return Settings.new(data, os.environ, **given, url=f"http://{shown}:{settings.port}")
+
+
+def _predecessor(origin: str, ended: str, size: int, root: str) -> Predecessor:
+    """Return the head at which another log ended; raises UnusableError."""
+    if ended == origin:
+        raise UnusableError(f"--continues {ended}: a log goes on under another origin than its own")
+    try:
+        return Predecessor(origin=ended, size=size, root=unb64(root, "root"))
+    except RefusedError as error:
+        raise UnusableError(f"--continues {showable(ended)}: {error}") from error
 
 
 def _read_policy(path: Path) -> bytes:
