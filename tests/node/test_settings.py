@@ -1,5 +1,6 @@
 """Settings: the file, over it the environment, over both the command line."""
 
+import stat
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,18 @@ def test_the_database_moves_with_the_data_folder(settings: Settings, tmp_path: P
     moved = settings.data.rename(tmp_path / "moved")
 
     assert Settings.load(moved, {}).database_url == f"sqlite:///{moved}/node.db"
+
+
+def test_another_account_cannot_read_the_settings_in_a_folder_that_is_open_to_it(
+    tmp_path: Path,
+) -> None:
+    tmp_path.chmod(0o755)
+    told = Settings(data=tmp_path, origin="a.example", name="A", database="postgresql://a:pw@h/a")
+
+    told.save()
+
+    assert stat.S_IMODE((tmp_path / "settings.toml").stat().st_mode) == 0o600
+    assert Settings.load(tmp_path, {}) == told
 
 
 def test_settings_are_not_written_over(settings: Settings) -> None:

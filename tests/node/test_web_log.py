@@ -129,6 +129,26 @@ def test_a_request_that_is_none_is_refused(node: Node, ask: Ask, body: bytes, st
     assert ask(node, "/witness/add-checkpoint", body=body).status_code == status
 
 
+def test_a_method_that_a_resource_has_not_is_refused_like_everything_else(
+    node: Node, ask: Ask
+) -> None:
+    for path in ("/log/checkpoint", "/healthz", "/statements"):
+        answer = ask(node, path, body=b"x")
+
+        assert (path, answer.status_code) == (path, 405)
+        assert answer.json() == {"error": "method not allowed"}
+        assert "GET" in answer.headers["allow"]
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/docs", "/redoc"])
+def test_a_stranger_learns_neither_the_routes_nor_the_version(
+    node: Node, ask: Ask, path: str
+) -> None:
+    answer = ask(node, path)
+
+    assert (answer.status_code, answer.json()) == (404, NOTHING)
+
+
 def test_a_locked_node_says_no_more_than_that_it_cannot(
     new_node: Callable[..., Node], ask: Ask
 ) -> None:

@@ -16,8 +16,9 @@ from bcca_node.network.client import Fetcher
 from bcca_node.network.guard import hosts_of
 from bcca_node.network.limits import MAX_BATCH
 from bcca_node.network.lines import Item, decode_lines, encode_batch, encode_lines
-from bcca_node.storage import logs, seen, statements
-from bcca_node.storage.seen import FetchedStatement, SeenLog
+from bcca_node.storage import copies, logs, seen, statements
+from bcca_node.storage.copies import Copy
+from bcca_node.storage.seen import FetchedStatement
 from bcca_protocol import verify
 from bcca_protocol.errors import LimitError
 from bcca_protocol.inventory import Input
@@ -243,18 +244,18 @@ def test_evidence_over_its_limit_ends_without_a_count(
 
 def test_the_descriptor_names_keys_and_places(network: list[Node], ask: Ask) -> None:
     node, mine = network[0], network[1]
-    seen_log = SeenLog(
+    copy = Copy(
         origin="far.example",
         vkey="far.example+key",
         size=1,
         root=bytes(32),
         note="",
-        entries=b"",
         url="https://far.example",
         introduced_by=mine.origin,
+        checked_at=1,
     )
     with node.database.write() as session:
-        seen.put_log(session, seen_log)
+        copies.put(session, copy, before=None)
 
     found = descriptor.decode(ask(node, descriptor.PATH).content)
 

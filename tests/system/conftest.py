@@ -23,17 +23,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bcca_node.demo.network import Ground, Member, Network, Seat
 from bcca_node.ledger import log
+from bcca_node.ledger.copied import LOG, Address
+from bcca_node.ledger.copying import Reader
 from bcca_node.ledger.publish import Published, publish
 from bcca_node.ledger.witnessing import Witnessed, witness
 from bcca_node.network import guard
 from bcca_node.network.client import Fetcher
 from bcca_node.network.limits import Patience
 from bcca_node.network.lines import Item, decode_lines, encode_lines
-from bcca_node.packmaker import collect, explain, held, source
+from bcca_node.packmaker import collect, explain, held
 from bcca_node.packmaker.bundling import write_bundle
 from bcca_node.packmaker.collect import Collected, Plan
 from bcca_node.packmaker.run import Order, Run, roll_up
-from bcca_node.packmaker.source import LOG, Address
 from bcca_node.storage import statements
 from bcca_node.storage.statements import OwnStatement
 from bcca_node.supplier.case_drafts import last_full_year
@@ -358,7 +359,7 @@ class Market:
                 )
             ]
             statements.add(session, rows)
-            log.sign(session, node.keys.signer(Role.LOG))
+            log.sign(session, node.keys.log_signers)
         assert self.cosigned(by).published
         return [row.envelope for row in rows]
 
@@ -367,7 +368,7 @@ class Market:
         node = self.member(by).node
         with node.database.write() as session:
             first = log.append(session, lines)
-            log.sign(session, node.keys.signer(Role.LOG))
+            log.sign(session, node.keys.log_signers)
         assert self.cosigned(by).published
         return first
 
@@ -424,8 +425,12 @@ class Market:
             introduced_by=None,
         )
         trusted, at = head.trust.required(), head.clock()
-        read = self.ask(lambda fetcher: source.read_log(fetcher, address, trusted, None, at=at))
-        return read.log
+
+        async def read(fetcher: Fetcher) -> VerifiedLog:
+            reader = Reader(node=head, fetcher=fetcher, trusted=trusted, at=at)
+            return await reader.read(address)
+
+        return self.ask(read)
 
     def pack(self, *inputs: Input) -> str:
         """Publish a pack of 1 kg own, 2 kg of cells (at 13 each) and `inputs`; return its URN."""

@@ -592,6 +592,7 @@ def test_a_corrected_input_makes_the_roll_up_correct_the_one_before(
     kept, named = staged
     edges = {edge.resolved for edge in named.statement.manifest or ()}
 
+    assert kept.published is not None
     assert named.statement.corrects == kept.published.commitment
     require_close(total_of(named), total_of(kept))
     assert all(each.commitment for each in edges)

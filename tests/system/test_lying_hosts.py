@@ -1,15 +1,21 @@
 """Hosts that answer too much, too late, not at all, or from elsewhere: bounded, named, survived."""
 
+import asyncio
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from bcca_node.cli import INCOMPLETE
 from bcca_node.cli import main as bcca
+from bcca_node.network.lines import MAX_ITEMS, Item
+from bcca_node.packmaker.suppliers import Ask, Count, Told
 from bcca_protocol.limits import MAX_CHECKPOINT_BYTES
+from bcca_protocol.wire import b64
 
 HEAD, LIAR, HONEST, FOIL = "pack", "cathode", "cell", "foil"
 STATEMENTS, CHECKPOINT, DESCRIPTOR = "/statements", "/log/checkpoint", "/.well-known/bcca.json"
@@ -144,6 +150,63 @@ def test_a_supplier_that_ran_out_of_time_is_not_asked_again(market: Any, lies: A
 
     assert {product for _, product in found.troubles} == {product, late}
     assert market.mouths[LIAR].asked.count(STATEMENTS) == 1
+
+
+@pytest.mark.parametrize("line", [b"", b"{}"])
+def test_an_answer_of_more_statements_than_any_product_has_is_refused(
+    market: Any, lies: Any, line: bytes
+) -> None:
+    product = market.sold("7")
+    market.lies(STATEMENTS, lies.answers((line + b"\n") * (MAX_ITEMS + 2)))
+
+    require_refused(market.trouble(product), STATEMENTS, f"over {MAX_ITEMS} in one answer")
+
+
+def signed_anyhow(item: Item, count: int) -> list[Item]:
+    """Return a statement under so many signatures that nobody has made."""
+    told = msgspec.json.decode(item.envelope)
+    [signature] = told["signatures"]
+    false = ({**signature, "sig": b64(number.to_bytes(64, "big"))} for number in range(count))
+    envelopes = (msgspec.json.encode({**told, "signatures": [each]}) for each in false)
+    return [replace(item, envelope=each) for each in envelopes]
+
+
+def test_a_supplier_that_says_one_statement_again_and_again_costs_the_others_no_time(
+    market: Any, lies: Any
+) -> None:
+    product, foil = market.sold("7"), market.sold("4", by=FOIL)
+    market.shows(*(market.items(product) * MAX_ITEMS))
+
+    async def late(honest: Any, scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(1.0)
+        await honest(scope, receive, send)
+
+    market.lies(STATEMENTS, late, by=FOIL)
+    pack = market.pack(market.bought(LIAR, product, "1"), market.bought(FOIL, foil, "1"))
+    began = time.monotonic()
+
+    found = market.collect(pack, supplier_seconds=2.5)
+
+    assert (market.origin(FOIL), foil) not in found.troubles
+    assert foil in {each.part.product for each in found.reached.values()}
+    assert time.monotonic() - began < 10
+
+
+def test_a_supplier_that_gives_us_much_to_verify_is_left_when_its_time_is_over(
+    market: Any,
+) -> None:
+    product = market.sold("7")
+    many = signed_anyhow(market.items(product)[0], MAX_ITEMS)
+    told, read = Told(Count()), market.read_log(LIAR)
+
+    async def take(_: object) -> None:
+        async with asyncio.timeout(0.1):
+            await told.take(many, read, Ask(product=product))
+
+    with pytest.raises(TimeoutError):
+        market.ask(take)
+
+    assert told.found == []
 
 
 def test_a_supplier_that_is_down_is_a_gap_and_the_command_says_so_by_its_status(

@@ -95,10 +95,12 @@ def test_the_demo_prints_what_the_readme_shows(tmp_path: Path) -> None:
 
 def test_a_supplier_an_auditor_and_a_pack_maker_start_as_printed(folder: Path) -> None:
     supplier = typed(block_with("bcca init"), folder)
+    shown = typed(block_with("bcca audit log"), folder)
     maker = typed(block_with("bcca aggregate"), folder)
     auditor = typed(block_with("bcca-verify"), folder)
 
     assert "published" in supplier
+    assert "ALL HOLDS" in shown
     assert "108.5888902753488911858321862366716" in maker
     assert "ALL HOLDS" in auditor
     assert "108.5888902753488911858321862366716" in auditor

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from bcca_node.packmaker import collect
-from bcca_protocol.errors import UnproductiveError
+from bcca_node.packmaker import collect, suppliers
+from bcca_protocol.errors import LimitError, UnproductiveError
 from bcca_protocol.inventory import Interval
 
 HEAD, LIAR, HONEST, FOIL, CELL = "pack", "cathode", "cell", "foil", "urn:bcca:t:cell"
@@ -84,6 +84,42 @@ def test_a_chain_longer_than_any_is_cut_where_it_is_too_long(
     assert "20" in reason
     assert outcome.total == outcome.report.total == 27 + 19
     assert outcome.stated.incomplete
+
+
+@pytest.mark.parametrize("limit", ["MAX_OF_ONE", "MAX_STATEMENTS"])
+def test_a_supplier_that_brings_more_than_anybody_may_is_its_own_gap_and_ends_no_run(
+    market: Any, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    monkeypatch.setattr(suppliers, limit, 20)
+    monkeypatch.setattr(suppliers, "SURE_OF_ONE", 10)
+    flood, little = market.new_urn(LIAR), market.sold("4")
+    parts = [market.part(LIAR, flood, "7", batch=f"b{number}") for number in range(25)]
+    market.publish(LIAR, *parts)
+    honest = market.sold("5", by=HONEST)
+    buys = [(LIAR, flood), (LIAR, little), (HONEST, honest)]
+
+    found = market.collect(market.pack(*(market.bought(*each, "1") for each in buys)))
+
+    assert found.troubles.keys() == {(market.origin(LIAR), flood)}
+    assert "statements in one run" in found.troubles[market.origin(LIAR), flood]
+    assert {honest, little} <= {each.part.product for each in found.reached.values()}
+
+
+def test_a_run_that_others_have_filled_has_room_for_what_one_more_supplier_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(suppliers, "MAX_STATEMENTS", 20)
+    monkeypatch.setattr(suppliers, "SURE_OF_ONE", 3)
+    count = suppliers.Count()
+    count.add("liar.example", map(str, range(20)))
+    count.add("liar.example", map(str, range(20)))  # the same again is no more
+
+    count.add("honest.example", "abc")
+
+    with pytest.raises(LimitError, match=r"honest\.example: over 3 statements"):
+        count.add("honest.example", "d")
+    with pytest.raises(LimitError, match=r"liar\.example"):
+        count.add("liar.example", ["20"])
 
 
 def test_a_supplier_that_answers_twice_differently_is_taken_at_all_it_said(

@@ -19,7 +19,7 @@ import pytest
 from bcca_node.app import create_server
 from bcca_node.cli import main
 from bcca_node.demo.loopback import Loopback, listen, url_of
-from bcca_node.ledger.node import Node, init
+from bcca_node.ledger.node import Node, found
 from bcca_node.ledger.publish import publish
 from bcca_node.ledger.witnessing import witness
 from bcca_node.network.client import Fetcher
@@ -169,8 +169,7 @@ def witnesses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Node]]:
             listener, data = listen(), tmp_path_factory.mktemp("witness")
             name = f"w{number}.example"
             settings = Settings(data=data, origin=name, name=name, url=url_of(listener))
-            init(settings, PASSPHRASE, scrypt_n=2**4)
-            nodes.append(Node.open(settings, PASSPHRASE))
+            nodes.append(found(settings, PASSPHRASE, scrypt_n=2**4))
             loopback.serve(create_server(nodes[-1]), listener)
         yield nodes
     for node in nodes:

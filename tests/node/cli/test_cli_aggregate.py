@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from bcca_node.storage import statements
+from bcca_node.storage import logs, statements
 
 PACK = "urn:bcca:case:t:P1"
 
@@ -68,13 +68,15 @@ def test_a_supplier_that_is_down_is_told_first_with_what_depends_on_it_until_it_
 def test_below_a_quorum_a_roll_up_is_pending_and_then_corrected_by_another_result(
     desk: Any, two_tiers: Any
 ) -> None:
-    policy = two_tiers.policy
-    for each in two_tiers.witnesses[:2]:
-        policy = policy.replace(f"{each.settings.url}/witness", "http://127.0.0.1:9/witness")
-    two_tiers.believe(policy)
+    others = "".join(
+        line for line in two_tiers.policy.splitlines(keepends=True) if "log pack" not in line
+    )
+    for each in two_tiers.witnesses[:2]:  # they say that they have seen nothing, and cosign nothing
+        (each.settings.data / "policy.txt").write_text(others, encoding="utf-8")
     ran = desk.bcca("aggregate", "P1", data=two_tiers.pack)
     again = desk.bcca("aggregate", "P1", "--json", data=two_tiers.pack)
-    two_tiers.believe(two_tiers.policy)
+    for each in two_tiers.witnesses[:2]:
+        (each.settings.data / "policy.txt").write_text(two_tiers.policy, encoding="utf-8")
     other = desk.bcca("aggregate", "P1", "--amount", "2", "--json", data=two_tiers.pack)
     explained = desk.bcca("explain", "--json", data=two_tiers.pack)
 
@@ -84,6 +86,55 @@ def test_below_a_quorum_a_roll_up_is_pending_and_then_corrected_by_another_resul
     assert (again.status, again.json["state"]) == (3, "pending")
     assert (other.status, other.json["state"], other.json["total"]) == (0, "published", "36")
     assert explained.json["total"] == "36"
+
+
+def test_while_too_few_witnesses_answer_the_sum_is_shown_and_not_entered(
+    desk: Any, two_tiers: Any
+) -> None:
+    policy = two_tiers.policy
+    for each in two_tiers.witnesses[:3]:
+        policy = policy.replace(f"{each.settings.url}/witness", "http://127.0.0.1:9/witness")
+    with two_tiers.pack.database.read() as session:
+        before = logs.size(session)
+    two_tiers.believe(policy)
+    ran = desk.bcca("aggregate", "P1", data=two_tiers.pack)
+    again = desk.bcca("aggregate", "P1", "--json", data=two_tiers.pack)
+    with two_tiers.pack.database.read() as session:
+        after = logs.size(session)
+    two_tiers.believe(two_tiers.policy)
+    back = desk.bcca("aggregate", "P1", "--json", data=two_tiers.pack)
+
+    assert (ran.status, again.status, after) == (3, 3, before)
+    assert "total         18 kg CO2e" in ran.out
+    assert ran.out.splitlines()[-1] == "not entered in the log"
+    assert "only 2 witnesses said" in ran.err
+    assert (again.json["total"], again.json["state"]) == ("18", "not entered")
+    assert again.json["commitment"] is None
+    assert "only 2 witnesses said" in again.json["notEntered"]
+    assert (back.status, back.json["state"]) == (0, "published")
+
+
+def test_a_supplier_that_is_down_is_read_from_what_this_node_holds_and_that_is_said(
+    desk: Any, two_tiers: Any
+) -> None:
+    desk.bcca("aggregate", "P1", data=two_tiers.pack)
+    down = two_tiers.supplier.settings.url
+    two_tiers.believe(two_tiers.policy.replace(f"{down}/log", "http://127.0.0.1:9/log"))
+    ran = desk.bcca("aggregate", "P1", "--amount", "2", data=two_tiers.pack)
+    told = desk.bcca("aggregate", "P1", "--amount", "2", "--json", data=two_tiers.pack).json
+
+    held = f"{two_tiers.pack.settings.url}/mirror/"
+    assert ran.status == 0
+    assert ran.out.startswith("Read from copies, as their own nodes did not answer:\n")
+    assert "cathode.example/bcca, current as of 20" in ran.out
+    assert held in ran.out
+    assert "http://127.0.0.1:9/log/checkpoint: nobody listens there" in ran.out
+    assert "total         36 kg CO2e" in ran.out
+    [copied] = told["fromCopies"]
+    assert copied["supplier"] == "cathode.example/bcca"
+    assert [url.startswith(held) for url in copied["via"]] == [True]
+    assert "nobody listens there" in copied["reason"]
+    assert (told["total"], told["missing"], told["troubles"]) == ("36", [], [])
 
 
 def test_bad_input_to_aggregate_is_one_sentence_and_signs_nothing(
@@ -97,6 +148,7 @@ def test_bad_input_to_aggregate_is_one_sentence_and_signs_nothing(
         (("P1", "--amount", "0"), "not above zero"),
         (("P1", "--amount", "-1"), "--amount"),
         (("P1", "--amount", "1,5"), "decimal point"),
+        (("P1", "--max-age", "1 week"), "--max-age 1 week: write an age as 45s, 15m, 12h or 30d"),
         ((), "PRODUCT"),
         (("P1", "P2"), "P2"),
     ):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bcca_node.ledger.node import Node
+from bcca_node.ledger.publish import publish
 
 
 @pytest.fixture
@@ -44,11 +45,7 @@ def test_a_new_node_has_no_policy_and_a_pending_log(desk: Any, node: Node) -> No
 def test_pending_statements_and_drafts_are_told(desk: Any, well: Any) -> None:
     desk.bcca("import", desk.written(desk.part(well.origin, "C2")), data=well)
     waiting = desk.bcca("doctor", data=well)
-    policy = well.settings.data / "policy.txt"
-    text = policy.read_text(encoding="utf-8")
-    policy.unlink()
-    desk.bcca("publish", data=well)
-    policy.write_text(text, encoding="utf-8")
+    publish(well, [desk.part(well.origin, "C2")])
     pending = desk.bcca("doctor", data=well)
 
     assert waiting.status == 0
@@ -99,6 +96,17 @@ def test_a_witness_and_a_supplier_that_are_down_are_named(desk: Any, well: Any, 
         "WRONG witness w3",
         "WRONG log pack.example/bcca",
     ]
+
+
+def test_an_old_copy_is_told_and_left_as_it_is(desk: Any, well: Any) -> None:
+    older = desk.backed_up(well)
+    desk.published(well, desk.part(well.origin, "C2"))
+    before = desk.snapshot(older)
+    ran = desk.bcca("doctor", data=older)
+
+    assert ran.status == 1
+    assert "have seen 8 entries, here are 7: this is an old copy" in ran.out
+    assert desk.snapshot(older) == before
 
 
 def test_somebody_else_at_the_address_of_a_supplier_is_told(

@@ -9,9 +9,12 @@ import pytest
 
 from bcca_node.ledger.node import Node
 from bcca_node.storage import logs, statements
+from bcca_protocol import merkle
 from bcca_protocol.checkpoint import Checkpoint
 from bcca_protocol.keys import Algorithm, SeedSigner
 from bcca_protocol.note import Note
+from bcca_protocol.policy import Policy, verify_checkpoint
+from bcca_protocol.proof import TlogProof
 from bcca_protocol.tiles import tiles_for
 
 CASE = Path(str(resources.files("bcca_node") / "cases" / "nmc622_pack"))
@@ -161,23 +164,53 @@ def test_only_the_drafts_that_are_named_are_published(desk: Any, chain: Any, ask
 def test_below_a_quorum_a_statement_is_pending_and_it_is_said_who_did_not_cosign(
     desk: Any, chain: Any
 ) -> None:
+    stranger = chain.policy.replace(f"log {chain.supplier.log_key.encode()}", "# log")
+    for each in chain.witnesses[:2]:  # they answer, and know no such log
+        (each.settings.data / "policy.txt").write_text(stranger, encoding="utf-8")
+    desk.bcca("import", desk.written(desk.part(chain.supplier.origin)), data=chain.supplier)
+    ran = desk.bcca("publish", data=chain.supplier)
+    for each in chain.witnesses[:2]:
+        (each.settings.data / "policy.txt").write_text(chain.policy, encoding="utf-8")
+    again = desk.bcca("publish", data=chain.supplier)
+
+    assert ran.status == 3
+    assert ran.out.startswith("pending ")
+    assert "w0: answered 404" in ran.err
+    assert "w1: answered 404" in ran.err
+    assert "w2: " not in ran.err
+    assert again.status == 0
+    assert again.out == ""
+    assert "published" in again.err
+
+
+def test_where_too_few_witnesses_can_say_that_the_log_is_the_newest_nothing_is_entered(
+    desk: Any, chain: Any
+) -> None:
     policy = chain.policy
     for each in chain.witnesses[:2]:
         policy = policy.replace(each.settings.url, "http://127.0.0.1:9")
     (chain.supplier.settings.data / "policy.txt").write_text(policy, encoding="utf-8")
     desk.bcca("import", desk.written(desk.part(chain.supplier.origin)), data=chain.supplier)
+    before = desk.snapshot(chain.supplier)
     ran = desk.bcca("publish", data=chain.supplier)
-    (chain.supplier.settings.data / "policy.txt").write_text(chain.policy, encoding="utf-8")
-    again = desk.bcca("publish", data=chain.supplier)
 
-    assert ran.status == 3
-    assert ran.out.startswith("pending ")
-    assert "w0: " in ran.err
-    assert "w1: " in ran.err
-    assert "w2: " not in ran.err
-    assert again.status == 0
-    assert again.out == ""
-    assert "published" in again.err
+    assert ran.status == 1
+    assert "only 3 witnesses said what they have seen" in ran.refusal
+    assert "w0: http://127.0.0.1:9/witness" in ran.refusal
+    assert desk.snapshot(chain.supplier) == before
+
+
+def test_attack_an_old_copy_of_a_node_is_refused_and_alarmed(desk: Any, chain: Any) -> None:
+    desk.published(chain.supplier, desk.part(chain.supplier.origin, "C1"))
+    older = desk.backed_up(chain.supplier)
+    desk.published(chain.supplier, desk.part(chain.supplier.origin, "C2"))
+    desk.bcca("import", desk.written(desk.part(chain.supplier.origin, "C3")), data=older)
+    ran = [desk.bcca("publish", data=older) for _ in range(2)]
+
+    assert [each.status for each in ran] == [1, 1]
+    assert all("have seen 8 entries, here are 7" in each.err for each in ran)
+    assert all("run `bcca log recover`" in each.err for each in ran)
+    assert all(each.out == "" for each in ran)
 
 
 def test_without_a_policy_a_statement_is_pending_and_durable(desk: Any, node: Node) -> None:
@@ -284,6 +317,29 @@ def test_a_log_is_exported_byte_by_byte_as_it_is_served_and_without_a_passphrase
         (folder / path).read_bytes() == ask(chain.supplier, f"/log/{path}").content
         for path in paths
     )
+
+
+def test_every_published_entry_is_proved_in_a_file_that_needs_nothing_else(
+    desk: Any, chain: Any
+) -> None:
+    desk.published(chain.supplier, desk.part(chain.supplier.origin))
+    trusted = Policy.parse(chain.policy)
+    with chain.supplier.database.read() as session:
+        (own,) = statements.page(session, 0, 7)
+    named = desk.bcca("log", "prove", own.commitment, data=chain.supplier)
+
+    for index in range(7):
+        ran = desk.bcca("log", "prove", index, data=chain.supplier)
+        proof = TlogProof.parse(ran.out)
+        head = verify_checkpoint(proof.checkpoint, chain.supplier.log_key, trusted).checkpoint
+        leaf = merkle.leaf_hash(proof.extra or b"")
+        merkle.verify_inclusion(leaf, proof.index, head.size, proof.path, head.root)
+        assert (ran.status, proof.index, head.size) == (0, index, 7)
+    assert TlogProof.parse(named.out).index == 6
+    for wrong in ("7", "²", "0" * 64, "nothing"):
+        ran = desk.bcca("log", "prove", wrong, data=chain.supplier)
+        assert ran.status == 2
+        assert "not below the 7 entries that are published" in ran.refusal
 
 
 def test_export_refuses_a_folder_that_holds_anything_else(
