@@ -230,35 +230,12 @@ def _as_json(run: Run, gaps: list[_Gap]) -> dict[str, object]:
         "components": {c: plain(kg) for c, kg in footprint.by_component(rolled).items() if kg},
         "stages": {stage: plain(kg) for stage, kg in footprint.by_stage(rolled).items()},
         "incomplete": stated.incomplete,
-        "missing": [
-            {
-                "product": gap.product,
-                "supplier": gap.supplier,
-                "amount": gap.amount,
-                "unit": gap.unit,
-                "consumer": gap.consumer.commitment,
-                "reason": gap.reason,
-                "dependents": [
-                    {"product": each.product, "supplier": each.issuer} for each in gap.dependents
-                ],
-            }
-            for gap in gaps
-        ],
+        "missing": [_gap_as_json(each) for each in gaps],
         "troubles": [
             {"supplier": origin, "product": product, "reason": why}
             for (origin, product), why in told
         ],
-        "noLongerCurrent": [
-            {
-                "supplier": each.supplier,
-                "product": each.product,
-                "commitment": each.commitment,
-                "standing": each.standing.value,
-                "reason": each.reason,
-                "usedBy": each.used_by,
-            }
-            for each in run.outdated
-        ],
+        "noLongerCurrent": _outdated_as_json(run),
         "fromCopies": [
             {
                 "supplier": each.supplier,
@@ -275,3 +252,31 @@ def _as_json(run: Run, gaps: list[_Gap]) -> dict[str, object]:
         "notEntered": run.unentered,
         "witnessed": None if run.witnessed is None else str(run.witnessed),
     }
+
+
+def _gap_as_json(gap: _Gap) -> dict[str, object]:
+    return {
+        "product": gap.product,
+        "supplier": gap.supplier,
+        "amount": gap.amount,
+        "unit": gap.unit,
+        "consumer": gap.consumer.commitment,
+        "reason": gap.reason,
+        "dependents": [
+            {"product": each.product, "supplier": each.issuer} for each in gap.dependents
+        ],
+    }
+
+
+def _outdated_as_json(run: Run) -> list[dict[str, object]]:
+    return [
+        {
+            "supplier": each.supplier,
+            "product": each.product,
+            "commitment": each.commitment,
+            "standing": each.standing.value,
+            "reason": each.reason,
+            "usedBy": each.used_by,
+        }
+        for each in run.outdated
+    ]
