@@ -1,6 +1,7 @@
 """`bcca-verify BUNDLE --policy POLICY`: an auditor's whole check, offline (SPEC 11).
 
-Exit status: 0 all holds, 1 refused, 2 unusable input, 3 all holds but the total is incomplete.
+Exit status: 0 all holds, 1 refused, 2 unusable input, 3 all holds but the total is incomplete,
+or was not recomputed as a whole because statements are withheld.
 With `--misbehaviour FILE` it checks the proof that a log lied: 0 proven, 1 not (SPEC 5.10).
 The one module of this package that touches a disk.
 """
@@ -13,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from bcca_protocol import __version__, footprint, period
+from bcca_protocol import __version__, period
 from bcca_protocol.audit import Report, Step, audit
 from bcca_protocol.ending import EndNote
 from bcca_protocol.errors import BccaError, LimitError, RefusedError, UnusableError
@@ -25,8 +26,8 @@ from bcca_protocol.limits import (
 )
 from bcca_protocol.misbehaviour import ProvenMisbehaviour, verify_misbehaviour
 from bcca_protocol.policy import Policy
-from bcca_protocol.quantity import plain
 from bcca_protocol.succession import believed
+from bcca_protocol.telling import as_json, as_text
 from bcca_protocol.wire import showable
 
 HOLDS, REFUSED, UNUSABLE, INCOMPLETE = range(4)
@@ -65,9 +66,9 @@ def _check(given: argparse.Namespace) -> int:
         return _fail(given.json, REFUSED, str(error), steps)
     unverified = [*report.unverified, *_age_unjudged(report, max_age)]
     if given.json:
-        _write(json.dumps(_as_json(report, unverified, steps)))
+        _write(json.dumps(as_json(report, unverified, steps)))
     else:
-        _write("\n".join(_as_text(report, unverified, steps, at_given=at is not None)))
+        _write("\n".join(as_text(report, unverified, steps, at_given=at is not None)))
     return INCOMPLETE if report.incomplete else HOLDS
 
 
@@ -212,50 +213,6 @@ def _age_unjudged(report: Report, max_age: int | None) -> Iterator[str]:
             f"age: every log was seen by a quorum at {period.text_at(report.as_of)} or later; "
             "whether that is fresh enough is not judged without --max-age"
         )
-
-
-def _as_text(
-    report: Report, unverified: Sequence[str], steps: Sequence[Step], *, at_given: bool
-) -> Iterator[str]:
-    yield "Could not be verified from this file:"
-    yield from (f"  - {showable(item)}" for item in unverified)
-    if not unverified:
-        yield "  - nothing"
-    yield "Checked:"
-    yield from (f"  {step.number}. {step.what}: {showable(step.found)}" for step in steps)
-    since = "as asked by --at" if at_given else "the newest quorum time in the file"
-    yield f"Looked at from {period.text_at(report.at)} ({since})."
-    amount = f"{plain(report.needed.amount)} {report.unit}"
-    yield f"{report.product} of {report.maker}, {amount}:"
-    for stage, kg in footprint.by_stage(report.footprint).items():
-        yield f"  {stage:<13} {plain(kg)} kg CO2e"
-    yield f"  {'total':<13} {plain(report.total)} kg CO2e, excluding biogenic uptake"
-    yield (
-        "INCOMPLETE: everything here holds, but inputs are missing; the total is without them."
-        if report.incomplete
-        else "ALL HOLDS."
-    )
-
-
-def _as_json(report: Report, unverified: Sequence[str], steps: Sequence[Step]) -> dict[str, Any]:
-    components = footprint.by_component(report.footprint)
-    return {
-        "verdict": "incomplete" if report.incomplete else "holds",
-        "notVerified": list(unverified),
-        "product": report.product,
-        "maker": report.maker,
-        "amount": plain(report.needed.amount),
-        "unit": report.unit,
-        "total": plain(report.total),
-        "components": {name: plain(kg) for name, kg in components.items() if kg},
-        "stages": {s: plain(kg) for s, kg in footprint.by_stage(report.footprint).items()},
-        "logs": len(report.evidence.logs),
-        "introduced": len(report.evidence.introduced),
-        "statements": len(report.evidence.facts),
-        "asOf": period.text_at(report.as_of),
-        "at": period.text_at(report.at),
-        "steps": [step._asdict() for step in steps],
-    }
 
 
 def _fail(as_json: bool, status: int, reason: str, steps: Sequence[Step]) -> int:

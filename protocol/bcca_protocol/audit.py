@@ -3,29 +3,25 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import zip_longest
 from typing import NamedTuple
 
-import msgspec
-from msgspec import to_builtins
-
 from bcca_protocol import bundle, footprint, manifest, merkle, period
-from bcca_protocol.aggregate import Totals, aggregate
+from bcca_protocol.aggregate import Totals
 from bcca_protocol.bundle import Contents
 from bcca_protocol.caveats import caveats
-from bcca_protocol.demand import Demand, demand
+from bcca_protocol.demand import Demand
 from bcca_protocol.errors import AuthorshipError, ProofError, StatementError
 from bcca_protocol.evidence import Evidence, read_evidence
 from bcca_protocol.footprint import Footprint
-from bcca_protocol.graph import Graph, chooser, connect
-from bcca_protocol.manifest import Frame, Stated
 from bcca_protocol.policy import Policy
 from bcca_protocol.quantity import number, plain
+from bcca_protocol.repeat import Repeated, repeat
 from bcca_protocol.results import ReadLog
 from bcca_protocol.rollup import RollUp
 from bcca_protocol.statement import FootprintRollUp
 from bcca_protocol.verify import VerifiedLog
 from bcca_protocol.wire import b64
+from bcca_protocol.withheld import Hidden, read_withheld
 
 
 class Step(NamedTuple):
@@ -43,12 +39,16 @@ OnStep = Callable[[Step], None]
 class Report:
     """What a bundle proves. `unverified` comes first wherever it is shown.
 
-    `total` is kg CO2e excluding biogenic uptake for `needed.amount` of `unit`. Every log was seen
-    by a quorum at `as_of` or later; the bundle is looked at from `at` (both POSIX seconds).
+    `total` is kg CO2e excluding biogenic uptake for `amount` of `unit`, as the roll-up states it
+    with `footprint`. All of it was recomputed, unless something is `withheld`: then that is true
+    of what is in `repeated` alone. Every log was seen by a quorum at `as_of` or later; the bundle
+    is looked at from `at` (both POSIX seconds).
     """
 
     product: str
     maker: str
+    recipient: str | None
+    amount: Decimal
     unit: str
     total: Decimal
     footprint: Footprint
@@ -57,8 +57,36 @@ class Report:
     as_of: int
     at: int
     unverified: tuple[str, ...]
-    totals: Totals
-    needed: Demand
+    withheld: tuple[Hidden, ...]
+    repeated: Repeated | None
+
+    @property
+    def totals(self) -> Totals:
+        """What was added up; raises StatementError if that is nothing."""
+        return self._repeated.totals
+
+    @property
+    def needed(self) -> Demand:
+        """What the amount needs; raises StatementError if nothing was added up."""
+        return self._repeated.needed
+
+    @property
+    def recomputed(self) -> Footprint:
+        """What was recomputed of `footprint`: all of it, if nothing is withheld."""
+        return {} if self.repeated is None else self.repeated.footprint
+
+    @property
+    def claimed(self) -> Footprint:
+        """The rest of `footprint`: its maker's claim of what is withheld, and all upstream."""
+        return footprint.difference(self.footprint, self.recomputed)
+
+    @property
+    def _repeated(self) -> Repeated:
+        if self.repeated is None:
+            raise StatementError(
+                f"{self.product}: the statement it begins with is withheld: nothing was added up"
+            )
+        return self.repeated
 
 
 def audit(
@@ -105,26 +133,49 @@ def _evidence(found: Contents, trusted: Policy, at: int | None, on_step: OnStep)
 def _report(found: Contents, evidence: Evidence, at: int | None, on_step: OnStep) -> Report:
     rolled = _roll_up(found, evidence)
     _check_rules(rolled.statement, found)
-    _check_trees(rolled.statement, found, evidence)
-    on_step(Step(5, "roll-up", f"{rolled.commitment} is current, and so is what it is made from"))
-    totals, needed = _recompute(rolled, evidence)
-    total = footprint.total(rolled.footprint)
-    on_step(Step(6, "recomputed", f"{plain(total)} kg CO2e, the same in every digit"))
+    hidden = read_withheld(found, rolled, evidence)
+    _check_trees(rolled.statement, found, evidence, hidden.values())
+    on_step(Step(5, "roll-up", _tell_current(rolled, len(hidden))))
+    repeated = repeat(rolled, evidence, hidden)
     seen = evidence.times()
     looked = max(seen) if at is None else at
-    return Report(
+    report = Report(
         product=rolled.product,
         maker=found.header.maker,
+        recipient=found.header.recipient,
+        amount=number(rolled.statement.declared_unit.amount),
         unit=rolled.statement.declared_unit.unit,
-        total=total,
+        total=footprint.total(rolled.footprint),
         footprint=rolled.footprint,
-        incomplete=rolled.statement.incomplete,
+        incomplete=rolled.statement.incomplete or bool(hidden),
         evidence=evidence,
         as_of=min(seen),
         at=looked,
-        unverified=tuple(caveats(rolled, found, evidence, looked)),
-        totals=totals,
-        needed=needed,
+        unverified=tuple(caveats(rolled, hidden.values(), evidence, looked)),
+        withheld=tuple(hidden.values()),
+        repeated=repeated,
+    )
+    on_step(Step(6, "recomputed", _tell_recomputed(report)))
+    return report
+
+
+def _tell_current(rolled: RollUp, hidden: int) -> str:
+    """Return in words what is current: of what is withheld nobody here can say it."""
+    if not hidden:
+        return f"{rolled.commitment} is current, and so is what it is made from"
+    return (
+        f"{rolled.commitment} is current, and so is what is here of what it is made from; "
+        f"{hidden} withheld"
+    )
+
+
+def _tell_recomputed(report: Report) -> str:
+    if not report.withheld:
+        return f"{plain(report.total)} kg CO2e, the same in every digit"
+    here, claimed = footprint.total(report.recomputed), footprint.total(report.claimed)
+    return (
+        f"{plain(here)} kg CO2e from what is here; the other {plain(claimed)} of the stated "
+        f"{plain(report.total)} are the maker's claim of what is withheld"
     )
 
 
@@ -167,13 +218,20 @@ def _check_rules(rolled: FootprintRollUp, found: Contents) -> None:
             raise StatementError(f"the text of rules {rules.name} is not what the roll-up names")
 
 
-def _check_trees(rolled: FootprintRollUp, found: Contents, evidence: Evidence) -> None:
-    """Raise unless each tree the roll-up read is a beginning of a log that is here (SPEC 11.5)."""
+def _check_trees(
+    rolled: FootprintRollUp, found: Contents, evidence: Evidence, hidden: Iterable[Hidden]
+) -> None:
+    """Raise unless each tree the roll-up read is a beginning of a log that is here (SPEC 11.5).
+
+    A log that nobody here names may be left out with what it entered.
+    """
     entries = {line.origin: line.entries for line in found.logs}
     read = {tree.origin: tree for tree in rolled.logs}
+    left_out = {each.line.origin for each in hidden if each.log is None}
     for tree in rolled.logs:
-        _log_of(evidence, tree.origin)
-        _check_tree(tree, entries[tree.origin])
+        if tree.origin not in left_out:
+            _log_of(evidence, tree.origin)
+            _check_tree(tree, entries[tree.origin])
     for signed in evidence.parts().values():
         tree_read = read.get(signed.fact.issuer)
         if tree_read is None or signed.index >= int(tree_read.size):
@@ -194,94 +252,3 @@ def _check_tree(tree: ReadLog, entries: tuple[str, ...]) -> None:
             f"log {tree.origin}: its first {size} entries hash to {b64(root)}, the roll-up read "
             f"{tree.root}"
         )
-
-
-def _recompute(rolled: RollUp, evidence: Evidence) -> tuple[Totals, Demand]:
-    """Return the totals and demands behind `rolled`; raises StatementError where it differs."""
-    stated = rolled.statement
-    if stated.manifest is None:
-        raise StatementError("the roll-up has no manifest here: its numbers are its issuer's claim")
-    parts = evidence.parts()
-    rule = chooser(parts.values(), rolled.period)
-    graph = connect(parts.values(), Stated(stated.manifest, parts, rule))
-    root = _root(graph, rolled)
-    totals = aggregate(graph, [root])
-    needed = demand(totals, root, number(stated.declared_unit.amount))
-    recomputed = _in_the_makers_eyes(manifest.state(totals, needed, _frame(stated)), stated)
-    uncomputed = {name: getattr(stated, name) for name in _UNCOMPUTED}
-    recomputed = msgspec.structs.replace(recomputed, **uncomputed)
-    if stated != recomputed:
-        field, here, there = _first_difference("", to_builtins(stated), to_builtins(recomputed))
-        raise StatementError(
-            f"roll-up {rolled.commitment}: {field} is stated as {_shown(here)}, recomputed as "
-            f"{_shown(there)}"
-        )
-    return totals, needed
-
-
-def _in_the_makers_eyes(recomputed: FootprintRollUp, stated: FootprintRollUp) -> FootprintRollUp:
-    """Take over who was introduced: that depends on the policy, the maker's and the reader's."""
-    weights = msgspec.structs.replace(recomputed.weights, introduced=stated.weights.introduced)
-    return msgspec.structs.replace(recomputed, weights=weights)
-
-
-_UNCOMPUTED = frozenset(
-    {"nonce", "follows", "materials", "carbon_content", "battery", "uncertainty"}
-)
-
-
-def _root(graph: Graph, rolled: RollUp) -> int:
-    """Return the part that the roll-up is about: same issuer, product, site, batch, period."""
-    site = rolled.statement.site.id if rolled.statement.site else None
-    wanted = (rolled.issuer, rolled.product, site, rolled.statement.batch, rolled.period)
-    found = [
-        index
-        for index, part in enumerate(graph.parts)
-        if (part.issuer, part.product, part.site, part.batch, part.period) == wanted
-    ]
-    if not found:
-        raise StatementError(f"no partial footprint of {rolled.product} of {rolled.issuer} is here")
-    if len(found) > 1:
-        names = " and ".join(graph.parts[index].commitment for index in found)
-        raise StatementError(f"{rolled.product} of {rolled.issuer}: two current parts, {names}")
-    return found[0]
-
-
-def _frame(stated: FootprintRollUp) -> Frame:
-    return Frame(
-        issuer=stated.issuer,
-        product=stated.product,
-        producer=stated.producer,
-        site=stated.site,
-        batch=stated.batch,
-        method=stated.method,
-        sharing=stated.sharing,
-        period=stated.period,
-        reference_date=stated.reference_date,
-        logs=stated.logs,
-        corrects=stated.corrects,
-    )
-
-
-def _first_difference(field: str, here: object, there: object) -> tuple[str, object, object]:
-    """Return the first field in which two values differ, and what each has there."""
-    pairs: list[tuple[str, object, object]] = []
-    match here, there:
-        case dict(), dict():
-            names = [*here, *(name for name in there if name not in here)]
-            pairs = [(f"{field}.{name}", here.get(name), there.get(name)) for name in names]
-        case tuple(), tuple():
-            numbered = enumerate(zip_longest(here, there))
-            pairs = [(f"{field}.{i}", one, other) for i, (one, other) in numbered]
-    for name, one, other in pairs:
-        if one != other:
-            return _first_difference(name, one, other)
-    return field.removeprefix("."), here, there
-
-
-def _shown(value: object) -> str:
-    text = "nothing" if value is None else str(value)
-    return text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "…"
-
-
-_SHOWN_CHARS = 300

@@ -63,10 +63,16 @@ class StatementLine(Record, frozen=True, tag_field="type", tag="statement"):
 
 
 class Withheld(Record, frozen=True, tag_field="type", tag="withheld"):
-    """A statement that was used and may not be shown to the recipient."""
+    """A statement that was used and may not be shown to the recipient.
+
+    `index` is its entry in the log of `origin`, if that log is in the bundle. Why it is not shown
+    is the maker's word.
+    """
 
     commitment: HexDigest
+    origin: Origin
     reason: Text
+    index: Count | None = None
 
 
 class End(Record, frozen=True, tag_field="type", tag="end"):

@@ -1,23 +1,22 @@
 """What nobody can verify from a bundle, in words: it stands first in every report (SPEC 11)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from bcca_protocol import period
-from bcca_protocol.bundle import Contents
 from bcca_protocol.evidence import Evidence
 from bcca_protocol.graph import double_claims, order_of
 from bcca_protocol.partial import Part
 from bcca_protocol.rollup import RollUp
 from bcca_protocol.standing import Standing, standing
+from bcca_protocol.withheld import Hidden
 
 
-def caveats(rolled: RollUp, found: Contents, evidence: Evidence, at: int) -> Iterator[str]:
-    """Yield a sentence for each thing missing, withheld, out of its time or taken on trust."""
+def caveats(rolled: RollUp, hidden: Iterable[Hidden], evidence: Evidence, at: int) -> Iterator[str]:
+    """Yield a sentence for each thing withheld, missing, out of its time or taken on trust."""
     names = {name: each.fact for name, each in evidence.parts().items()}
     parts = sorted(names.values(), key=order_of)
+    yield from (each.tell() for each in hidden)
     yield from _missing(rolled, names)
-    for item in found.withheld:
-        yield f"withheld: statement {item.commitment}: {item.reason}"
     now = period.text_at(at)
     for name, each in evidence.facts.items():
         match standing(each, at=now):
@@ -41,7 +40,13 @@ def caveats(rolled: RollUp, found: Contents, evidence: Evidence, at: int) -> Ite
 def _missing(rolled: RollUp, names: dict[str, Part]) -> Iterator[str]:
     for edge in rolled.statement.manifest or ():
         if edge.resolved.gap is not None:
-            consumer = names[edge.consumer]
+            consumer = names.get(edge.consumer)
+            if consumer is None:
+                yield (
+                    f"missing: line {edge.line} of {edge.consumer}, which is withheld: "
+                    f"{edge.resolved.gap.reason}"
+                )
+                continue
             line = next(each for each in consumer.bought if each.line == edge.line)
             yield (
                 f"missing: {edge.amount} {line.unit} of {line.product} of {line.origin}, bought "

@@ -134,6 +134,15 @@ def check_sides(footprint: Footprint) -> None:
             raise StatementError(f"footprint {cell.stage}.{cell.component}: {value} is {side} zero")
 
 
+def difference(footprint: Footprint, other: Footprint) -> dict[Cell, Decimal]:
+    """Return `footprint` without `other`, cell by cell, in decimal128."""
+    with decimal.localcontext(arithmetic()):
+        return {
+            cell: footprint.get(cell, ZERO) - other.get(cell, ZERO)
+            for cell in {**footprint, **other}
+        }
+
+
 def total(footprint: Footprint, components: Iterable[Component] = EXCLUDING_UPTAKE) -> Decimal:
     """Return kg CO2e over all stages, by default excluding biogenic uptake."""
     return _sum(footprint, STAGES, tuple(components))

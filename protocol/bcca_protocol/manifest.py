@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from types import MappingProxyType
 
 from bcca_protocol import footprint
 from bcca_protocol.aggregate import Totals
@@ -30,6 +31,8 @@ choice = "the pin, else the greatest overlap in time, else the latest earlier wi
 electricity = "market-based, with the location-based result beside it where one is given"
 """
 """The one rule set of this version, as text; a roll-up names its digest."""
+
+NOTHING_WITHHELD: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,12 +102,20 @@ class Stated:
     """Feeds each input as a manifest says, after checking that it may (SPEC 9.7)."""
 
     def __init__(
-        self, edges: tuple[Edge, ...], facts: Mapping[str, Verified[Part]], rule: Chooser
+        self,
+        edges: tuple[Edge, ...],
+        facts: Mapping[str, Verified[Part]],
+        rule: Chooser,
+        withheld: Mapping[str, str] = NOTHING_WITHHELD,
     ) -> None:
-        """Take the edges, the verified parts by commitment, and the rule that chooses of them."""
+        """Take the edges, the verified parts by commitment, and the rule that chooses of them.
+
+        `withheld` has the issuers of parts that are not here, by commitment.
+        """
         self._rule = rule
         self._edges = {(edge.consumer, edge.line): edge.resolved for edge in edges}
         self._facts = facts
+        self._withheld = withheld
         if len(self._edges) != len(edges):
             raise StatementError("manifest: an input stands twice")
 
@@ -114,7 +125,9 @@ class Stated:
         what = f"manifest: line {bought.line} of {consumer.commitment}"
         if resolved.substitute is not None:
             raise StatementError(f"{what}: a substitute, which the neutral rules do not allow")
-        if resolved.commitment not in (None, *self._facts):
+        if resolved.commitment is not None and resolved.commitment in self._withheld:
+            return self._unseen(what, bought, resolved.commitment)
+        if resolved.commitment is not None and resolved.commitment not in self._facts:
             raise StatementError(f"{what}: fed by {resolved.commitment}, which is not here")
         chosen = self._rule(consumer, bought)
         found = None if isinstance(chosen, Missing) else chosen.fact.commitment
@@ -127,6 +140,20 @@ class Stated:
         if isinstance(chosen, Missing) and resolved.gap is not None:
             return Missing(resolved.gap.reason)
         return chosen
+
+    def _unseen(self, what: str, bought: Bought, commitment: str) -> Missing:
+        """Return that nothing here feeds an input; raises where what is withheld cannot feed it."""
+        issuer = self._withheld[commitment]
+        if issuer != bought.origin:
+            raise StatementError(
+                f"{what}: bought of {bought.origin}, fed by {commitment}, withheld as one of "
+                f"{issuer}"
+            )
+        if bought.pinned not in (None, commitment):
+            raise StatementError(
+                f"{what}: fed by {commitment}, which is withheld, where it pins {bought.pinned}"
+            )
+        return Missing(f"{bought.product} of {bought.origin}: {commitment} is withheld")
 
 
 _UNSTATED = Resolved()

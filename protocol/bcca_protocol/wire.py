@@ -37,7 +37,14 @@ Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT_CHARS)]
 
 # What a terminal or a page would obey instead of show: controls, and marks that reorder text.
 _UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+# What nobody sees, so that two texts look alike: characters of no width, fillers, tags. A joiner or
+# a non-joiner shapes the letter before it in the scripts from Arabic to Khmer; elsewhere it hides.
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u115f\u1160\u180e\u200b\u2060-\u2065\u206a-\u206f\u3164\uffa0\U000e0000-\U000e007f]"
+    "|(?<![\u0600-\u109f\u1780-\u18af\ua800-\uabff])[\u200c\u200d]"
+)
 _ESCAPED_CONTROL = re.compile(rb"(?<!\\)(?:\\\\)*\\[bfnrtu]")
+_FIRST_LONG = 0x1_0000  # a code point that \\u with four digits cannot write
 _INT_DIGITS = 19  # 2**63 - 1 has 19
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
@@ -95,8 +102,16 @@ def refuse_controls(data: bytes, what: str) -> None:
 
 
 def showable(text: str) -> str:
-    """Return `text` with everything escaped that a terminal or a page would obey."""
-    return _UNSHOWABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    """Return `text` with everything escaped that is obeyed by a terminal or a page, or is not seen.
+
+    Statements may hold what is not seen: it is escaped where it is shown.
+    """
+    return _INVISIBLE.sub(_escaped, _UNSHOWABLE.sub(_escaped, text))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\u{code:04x}" if code < _FIRST_LONG else f"\\U{code:08x}"
 
 
 def b64(data: bytes) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from bcca_protocol import audit, bundle, footprint, manifest
 from bcca_protocol.audit import Report, Step
-from bcca_protocol.bundle import Body, Header, LogLine, RuleSet, StatementLine, Withheld
+from bcca_protocol.bundle import Body, Header, LogLine, RuleSet, StatementLine
 from bcca_protocol.entry import Status
 from bcca_protocol.errors import (
     AuthorshipError,
@@ -664,28 +664,6 @@ def test_two_statements_that_overlap_are_reported_with_both_names(chain: Any) ->
     (told,) = audited(chain, *chain.evidence(chain.rolled_up("cell"))).unverified
 
     assert told.endswith(f"in one period: {both[0]} and {both[1]}")
-
-
-def test_what_was_withheld_is_reported(chain: Any, evidence: Evidence) -> None:
-    header, body = evidence
-    hidden = Withheld(commitment="ab" * 32, reason="for its customer alone")
-
-    report = audited(chain, header, [*body, hidden])
-
-    assert report.unverified == (f"withheld: statement {'ab' * 32}: for its customer alone",)
-
-
-def test_a_statement_that_was_used_and_withheld_leaves_nothing_to_recompute(
-    chain: Any, evidence: Evidence
-) -> None:
-    header, body = evidence
-    (ore,) = (each.fact for each in chain.facts() if each.fact.name == "ore")
-    hidden = Withheld(commitment=ore.commitment, reason="for its customer alone")
-
-    require_refused(
-        chain, header, [*without(body, "ore.example", StatementLine), hidden],
-        f"fed by {ore.commitment}, which is not here", error=StatementError,
-    )  # fmt: skip
 
 
 def test_a_certificate_claimed_twice_is_reported_with_both(chain: Any, line: Any) -> None:

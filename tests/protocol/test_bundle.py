@@ -21,6 +21,10 @@ from bcca_protocol.limits import MAX_BUNDLE_LINE_BYTES
 from bcca_protocol.policy import Policy
 
 Lines = list[bytes]
+WITHHELD = (
+    b'{"commitment":"' + b"ab" * 32 + b'","index":"3","origin":"o.example","reason":"x",'
+    b'"type":"withheld"}\n'
+)
 
 
 @pytest.fixture
@@ -230,14 +234,21 @@ def test_a_line_over_the_limit_is_refused_before_it_is_read() -> None:
     [
         b'{"type":"note"}\n',
         b'{"type":"header"}\n',
-        b'{"commitment":"ab","reason":"x","type":"withheld"}\n',
+        b'{"commitment":"ab","origin":"o.example","reason":"x","type":"withheld"}\n',
+        b'{"commitment":"' + b"ab" * 32 + b'","reason":"x","type":"withheld"}\n',  # of nobody
         b"[]\n",
         b"null\n",
         b"[" * 10_000 + b"\n",
-        b'{"type":"withheld","commitment":"' + b"ab" * 32 + b'","reason":"x"}\n',  # not sorted
-        b'{"commitment":"' + b"ab" * 32 + b'","reason":"","type":"withheld"}\n',
-        b'{"commitment":"' + b"ab" * 32 + b'","reason":"\\u001b[2J","type":"withheld"}\n',
-        b'{"commitment":"' + b"ab" * 32 + b'","more":"1","reason":"x","type":"withheld"}\n',
+        WITHHELD.replace(b'"index":"3",', b"").replace(b"}", b',"index":"3"}'),  # not sorted
+        WITHHELD.replace(b'"x"', b'""'),
+        WITHHELD.replace(b'"x"', b'"\\u001b[2J"'),
+        WITHHELD.replace(b'"origin"', b'"more":"1","origin"'),
+        WITHHELD.replace(b'"3"', b"3"),
+        WITHHELD.replace(b'"3"', b'"03"'),
+        WITHHELD.replace(b'"3"', b'"-1"'),
+        WITHHELD.replace(b'"3"', b"null"),
+        WITHHELD.replace(b"o.example", b"O.example"),
+        WITHHELD.replace(b"o.example", b"https://o.example"),
     ],
 )
 def test_a_line_that_is_of_no_kind_or_not_in_its_one_form_is_refused_with_its_number(
@@ -247,6 +258,16 @@ def test_a_line_that_is_of_no_kind_or_not_in_its_one_form_is_refused_with_its_nu
         bundle.read([lines[0], line, *lines[1:]])
 
 
+def test_a_withheld_line_in_its_one_form_is_read(chain: Any, lines: Lines) -> None:
+    found = bundle.read(lines).contents
+    line = msgspec.json.decode(WITHHELD, type=Withheld)
+
+    assert WITHHELD in chain.sealed(found.header, [line])
+    assert (
+        b"index" not in chain.sealed(found.header, [msgspec.structs.replace(line, index=None)])[1]
+    )
+
+
 def test_a_bundle_of_another_version_is_refused(lines: Lines) -> None:
     with pytest.raises(MalformedError, match="bundle line 1: "):
         bundle.read([lines[0].replace(b"bcca/v1 bundle", b"bcca/v2 bundle"), *lines[1:]])
@@ -254,11 +275,12 @@ def test_a_bundle_of_another_version_is_refused(lines: Lines) -> None:
 
 def test_what_was_withheld_is_read_as_written(chain: Any, lines: Lines) -> None:
     found = bundle.read(lines).contents
-    hidden = Withheld(commitment="ab" * 32, reason="for its customer alone")
+    hidden = Withheld(commitment="ab" * 32, origin="ore.example", reason="for its customer alone")
+    entered = msgspec.structs.replace(hidden, commitment="cd" * 32, index="3")
 
-    again = bundle.read(chain.sealed(found.header, [*found.logs, hidden])).contents
+    again = bundle.read(chain.sealed(found.header, [*found.logs, hidden, entered])).contents
 
-    assert again.withheld == (hidden,)
+    assert again.withheld == (hidden, entered)
 
 
 def test_the_seal_of_the_maker_holds(chain: Any, lines: Lines) -> None:

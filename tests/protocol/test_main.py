@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from bcca_protocol.__main__ import HOLDS, INCOMPLETE, REFUSED, UNUSABLE, main
-from bcca_protocol.bundle import Withheld
+from bcca_protocol.bundle import StatementLine, Withheld
 from bcca_protocol.footprint import STAGES
 from bcca_protocol.limits import MAX_POLICY_BYTES
 from bcca_protocol.quantity import plain
@@ -355,6 +355,15 @@ def test_looked_at_from_the_last_year_there_is_it_holds(
     assert out.count("  - expired: statement ") == 3
 
 
+def sums(kg: str) -> dict[str, object]:
+    """Return how so much fossil carbon of production is told to programs."""
+    return {
+        "total": kg,
+        "components": {} if kg == "0" else {"fossil": kg},
+        "stages": {stage: kg if stage == "production" else "0" for stage in STAGES},
+    }
+
+
 def test_json_is_one_object_with_decimal_strings(
     run: Callable[..., Ran], chain: Any, files: list[object]
 ) -> None:
@@ -366,14 +375,16 @@ def test_json_is_one_object_with_decimal_strings(
     assert {frozenset(step) for step in told.pop("steps")} == {frozenset({"what", "found"})}
     assert told == {
         "verdict": "holds",
+        "withheld": [],
         "notVerified": [],
         "product": "urn:test:cell",
         "maker": "cell.example",
+        "recipient": None,
         "amount": "2",
         "unit": "kg",
-        "total": "15",
-        "components": {"fossil": "15"},
-        "stages": {stage: "15" if stage == "production" else "0" for stage in STAGES},
+        **sums("15"),
+        "recomputed": sums("15"),
+        "claimed": sums("0"),
         "logs": 2,
         "introduced": 0,
         "statements": 3,
@@ -417,14 +428,68 @@ def test_the_same_bundle_is_told_the_same_twice(
     assert run(*files, "--json") == run(*files, "--json")
 
 
+def partly(chain: Any, folder: Path, reason: str = "for its customer alone") -> list[object]:
+    """Write a bundle that withholds the ore of a cell; return the arguments."""
+    ore = chain.sells("ore", "2")
+    chain.sells("cell", "1.5", chain.buys("ore", "3"))
+    header, body = chain.evidence(chain.rolled_up("cell", "2"))
+    header = msgspec.structs.replace(header, recipient="auditor.example")
+    hidden = Withheld(commitment=ore, origin="ore.example", reason=reason, index="3")
+    shown = [
+        item
+        for item in body
+        if not (isinstance(item, StatementLine) and item.origin == "ore.example")
+    ]
+    return written(chain, folder, chain.sealed(header, [*shown, hidden]))
+
+
+def test_what_is_withheld_stands_first_and_the_total_is_told_in_two_parts_and_exits_3(
+    run: Callable[..., Ran], chain: Any, tmp_path: Path
+) -> None:
+    status, out, err = run(*partly(chain, tmp_path), "--max-age", "1d")
+    lines = out.splitlines()
+
+    assert (status, err) == (INCOMPLETE, "")
+    assert lines[1].startswith("  - withheld: statement ")
+    assert "entry 3 of its log, under a key valid there" in lines[1]
+    assert "Made for auditor.example." in lines
+    recomputed, claimed = (
+        lines.index("Recomputed, from what is here:"),
+        lines.index("The maker's claim of what is withheld and of all upstream of it:"),
+    )
+    assert lines[recomputed + 6] == "  total         3 kg CO2e, excluding biogenic uptake"
+    assert lines[claimed + 6] == "  total         12 kg CO2e, excluding biogenic uptake"
+    assert lines[-1] == (
+        "INCOMPLETE: everything here holds, but 1 statement is withheld; the stated total, "
+        "15 kg CO2e, was not recomputed as a whole."
+    )
+    assert "the same in every digit" not in out
+
+
+def test_json_has_what_is_withheld_what_was_recomputed_and_what_is_claimed(
+    run: Callable[..., Ran], chain: Any, tmp_path: Path
+) -> None:
+    status, out, _ = run(*partly(chain, tmp_path), "--json")
+    told = json.loads(out)
+
+    assert (status, told["verdict"], told["recipient"]) == (
+        INCOMPLETE, "incomplete", "auditor.example"
+    )  # fmt: skip
+    (hidden,) = told["withheld"]
+    assert (hidden["origin"], hidden["index"], hidden["reason"]) == (
+        "ore.example", "3", "for its customer alone"
+    )  # fmt: skip
+    assert told["notVerified"][0].startswith(f"withheld: statement {hidden['commitment']}")
+    assert list(told)[:3] == ["verdict", "withheld", "notVerified"]
+    assert (told["recomputed"], told["claimed"]) == (sums("3"), sums("12"))
+    assert told["total"] == "15"
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
 def test_as_a_process_of_its_own_it_says_the_same_in_whatever_encoding(
     chain: Any, tmp_path: Path, encoding: str
 ) -> None:
-    chain.sells("cell", "1")
-    header, body = chain.evidence(chain.rolled_up("cell"))
-    hidden = Withheld(commitment="ab" * 32, reason="仅供客户")
-    asked = written(chain, tmp_path, chain.sealed(header, [*body, hidden]))
+    asked = partly(chain, tmp_path, "仅供客户")
     ran = subprocess.run(
         [sys.executable, "-m", "bcca_protocol", *map(str, asked)],
         capture_output=True,
@@ -432,8 +497,9 @@ def test_as_a_process_of_its_own_it_says_the_same_in_whatever_encoding(
         env={**os.environ, "PYTHONIOENCODING": encoding},
     )
 
-    assert (ran.returncode, ran.stderr) == (HOLDS, b"")
+    assert (ran.returncode, ran.stderr) == (INCOMPLETE, b"")
     out = ran.stdout.decode(encoding).splitlines()
     told = "仅供客户" if encoding == "utf-8" else r"\u4ec5\u4f9b\u5ba2\u6237"
-    assert out[1] == f"  - withheld: statement {'ab' * 32}: {told}"
-    assert out[-1] == "ALL HOLDS."
+    assert out[1].startswith("  - withheld: statement ")
+    assert out[1].endswith(f"in its maker's words: {told}")
+    assert out[-1].startswith("INCOMPLETE: ")

@@ -282,6 +282,14 @@ def test_base64_reads_back_what_it_writes(size: int) -> None:
     assert wire.unb64(wire.b64(data), "it", size) == data
 
 
+# What nobody sees: of no width, fillers, tags, and joiners where nothing is joined.
+HIDDEN = [
+    *"\u00ad\u034f\u115f\u1160\u180e\u200b\u200c\u200d\u2060\u2061\u2064\u206f\u3164\uffa0",
+    "\U000e0001",
+    "\U000e0041",
+]
+
+
 @pytest.mark.parametrize("text", NO_BASE64)
 def test_base64_in_any_other_spelling_is_refused(text: str) -> None:
     with pytest.raises(MalformedError, match=r"^it: "):
@@ -309,7 +317,33 @@ def test_what_is_shown_of_a_stranger_holds_nothing_a_terminal_obeys() -> None:
 
     assert wire.showable("cell \x1b[31m") == "cell \\u001b[31m"
     assert not re.search("|".join(map(re.escape, CONTROLS)), wire.showable(text))
-    assert wire.showable("".join(SHOWN)) == "".join(SHOWN)
+    seen = "".join(SHOWN).replace("\u200d", "")  # a joiner that joins nothing
+    assert wire.showable(seen) == seen
+
+
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_two_names_that_look_alike_are_not_shown_alike(hidden: str) -> None:
+    assert wire.showable(f"oem{hidden}.example") != f"oem{hidden}.example"
+    assert wire.showable(f"oem{hidden}.example").isascii()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "正极材料\uff08杭州\uff09有限公司",
+        "한국전지",
+        "電池のメーカー\uff21\uff22",
+        "\u06a9\u062a\u0627\u0628\u200c\u0647\u0627",
+        "\u0915\u094d\u200d\u0937",
+        "Öl & Co. \u2013 Werk",
+    ],
+)
+def test_names_in_any_script_are_shown_as_they_are(text: str) -> None:
+    assert wire.showable(text) == text
+
+
+def test_a_statement_may_hold_what_is_not_seen() -> None:
+    wire.refuse_controls('{"name":"a\u200bb\u00adc"}'.encode(), "it")
 
 
 def test_values_are_frozen() -> None:

@@ -7,11 +7,13 @@ from sqlmodel import Session
 
 from bcca_node.ledger.node import Node
 from bcca_node.ledger.sign import predicate_of
+from bcca_node.packmaker import recipient as recipients
+from bcca_node.packmaker.recipient import Held
 from bcca_node.storage import copies, logs, seen, statements
 from bcca_node.storage.statements import OwnStatement
 from bcca_protocol import audit, bundle, manifest, wire
 from bcca_protocol.audit import OnStep
-from bcca_protocol.bundle import Body, Header, RuleSet, StatementLine
+from bcca_protocol.bundle import Body, Header, RuleSet, StatementLine, Withheld
 from bcca_protocol.errors import UnusableError
 from bcca_protocol.keys import Role, VerifierKey
 from bcca_protocol.note import Note
@@ -19,29 +21,70 @@ from bcca_protocol.policy import LogLine
 from bcca_protocol.statement import FOOTPRINT, PARTIAL_FOOTPRINT, FootprintRollUp
 
 
-def write_bundle(node: Node, product: str, *, made: str) -> Iterator[bytes]:
-    """Yield the lines of the bundle about this node's newest roll-up of `product`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A bundle that is not sealed yet."""
 
-    Raises UnusableError where there is none that is published, or where its evidence is not held.
+    header: Header
+    body: list[Body]
+
+
+def make(node: Node, product: str, *, made: str, recipient: str | None = None) -> Made:
+    """Return the bundle about this node's newest roll-up of `product`, as a recipient may see it.
+
+    A recipient is a partner, an auditor that was appointed, this node itself, or None for whoever
+    reads it. Raises UnusableError where there is no roll-up that is published or may be shown,
+    where its evidence is not held, and for a recipient that is not known here.
     """
-    header, body = _header_and_body(node, product, made)
+    with node.database.read() as session:
+        evidence = _Evidence(node, session, product)
+        body = list(evidence.body(recipient))
+    header = Header(
+        format=bundle.FORMAT,
+        maker=node.origin,
+        product=product,
+        roll_up=evidence.roll_up.commitment,
+        made=made,
+        recipient=recipient,
+    )
+    return Made(header=header, body=body)
+
+
+def seal(node: Node, made: Made) -> Iterator[bytes]:
+    """Yield the lines of a bundle, sealed by this node's statement key."""
     key_index = node.keystore.record(Role.STATEMENT).index
-    return bundle.write(header, body, node.keys.signer(Role.STATEMENT), key_index)
+    return bundle.write(made.header, made.body, node.keys.signer(Role.STATEMENT), key_index)
+
+
+def check(node: Node, made: Made, *, on_step: OnStep = lambda _: None) -> audit.Report:
+    """Return what an auditor with this node's policy would find in a bundle, not sealed yet.
+
+    A node believes its own log, listed or not. Raises what `audit` raises, and UnusableError
+    without a policy.
+    """
+    trusted = node.trust.required()
+    found = bundle.contents(made.header, made.body)
+    keys = {line.origin: VerifierKey.parse(line.key) for line in found.logs}
+    own = {node.origin: LogLine(key=keys[node.origin], url=None)}
+    trusted = replace(trusted, logs=own | dict(trusted.logs))
+    return audit.examine(found, trusted, on_step=on_step)
+
+
+def write_bundle(
+    node: Node, product: str, *, made: str, recipient: str | None = None
+) -> Iterator[bytes]:
+    """Yield the lines of the sealed bundle about `product`; raises as `make` does."""
+    return seal(node, make(node, product, made=made, recipient=recipient))
 
 
 def examine(
     node: Node, product: str, *, made: str, on_step: OnStep = lambda _: None
 ) -> audit.Report:
-    """Return what an auditor with this node's policy would find in the bundle, not sealed yet.
+    """Return what this node itself finds in the whole evidence of `product`, withholding nothing.
 
-    A node believes its own log, listed or not. Raises what `write_bundle` and `audit` raise.
+    Raises what `make` and `check` raise.
     """
-    trusted = node.trust.required()
-    found = bundle.contents(*_header_and_body(node, product, made))
-    keys = {line.origin: VerifierKey.parse(line.key) for line in found.logs}
-    own = {node.origin: LogLine(key=keys[node.origin], url=None)}
-    trusted = replace(trusted, logs=own | dict(trusted.logs))
-    return audit.examine(found, trusted, on_step=on_step)
+    return check(node, make(node, product, made=made, recipient=node.origin), on_step=on_step)
 
 
 def newest_roll_up(session: Session, product: str) -> OwnStatement | None:
@@ -58,30 +101,6 @@ def newest_published(session: Session) -> OwnStatement | None:
     return statements.newest(session, FOOTPRINT, head.size if head else 0)
 
 
-def _header_and_body(node: Node, product: str, made: str) -> tuple[Header, list[Body]]:
-    with node.database.read() as session:
-        evidence = _Evidence(node, session, product)
-        body = list(evidence.body())
-    header = Header(
-        format=bundle.FORMAT,
-        maker=node.origin,
-        product=product,
-        roll_up=evidence.roll_up.commitment,
-        made=made,
-    )
-    return header, body
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """A statement this node holds, its own or another's."""
-
-    origin: str
-    vkey: str
-    index: int
-    envelope: bytes
-
-
 class _Evidence:
     """What stands behind one roll-up."""
 
@@ -96,25 +115,38 @@ class _Evidence:
             )
         self.roll_up = found
 
-    def body(self) -> Iterator[Body]:
-        """Yield rules, logs and statements, each kind in the order of origins."""
-        held = sorted(self._statements(), key=lambda each: (each.origin, each.index))
+    def body(self, to: str | None) -> Iterator[Body]:
+        """Yield rules, logs, statements and what is withheld, each kind by origin and index.
+
+        The author of a roll-up may always show it: whoever it makes a bundle for may see it.
+        """
+        if to is None and self.roll_up.sharing != "public":
+            raise UnusableError(
+                f"roll-up {self.roll_up.commitment} of {self.roll_up.product} is not public: say "
+                "for whom the bundle is, with --for ORIGIN, or --for self for all of it"
+            )
+        rights = recipients.rights_of(self._session, self._node, to)
+        chosen = recipients.choose(
+            self._session, rights, self._own(self.roll_up), list(self._parts())
+        )
         yield RuleSet(name="neutral", lines=tuple(manifest.NEUTRAL_RULES.split("\n")))
-        for origin, vkey in sorted({(each.origin, each.vkey) for each in held}):
+        for origin, vkey in sorted(chosen.logs):
             yield self._own_log() if origin == self._node.origin else self._log(origin, vkey)
-        for each in held:
+        for each in sorted(chosen.shown, key=lambda held: (held.origin, held.index)):
             yield StatementLine(
                 origin=each.origin, index=str(each.index), envelope=wire.b64(each.envelope)
             )
+        for each, why in sorted(chosen.withheld, key=lambda pair: (pair[0].origin, pair[0].index)):
+            index = str(each.index) if each.log in chosen.logs else None
+            yield Withheld(commitment=each.commitment, origin=each.origin, reason=why, index=index)
 
-    def _statements(self) -> Iterator[_Held]:
+    def _parts(self) -> Iterator[Held]:
         rolled = predicate_of(self.roll_up.envelope)
         if not isinstance(rolled, FootprintRollUp) or rolled.manifest is None:
             raise UnusableError(f"roll-up {self.roll_up.commitment} has no manifest to follow")
         named = {edge.consumer for edge in rolled.manifest}
         named |= {e.resolved.commitment for e in rolled.manifest if e.resolved.commitment}
         named |= {each.commitment for each in self._own_parts()}
-        yield self._own(self.roll_up)
         yield from map(self._held, sorted(named))
 
     def _own_parts(self) -> Sequence[OwnStatement]:
@@ -124,7 +156,7 @@ class _Evidence:
         place = (PARTIAL_FOOTPRINT, rolled.site, rolled.period_start, rolled.period_end)
         return [e for e in found if (e.kind, e.site, e.period_start, e.period_end) == place]
 
-    def _held(self, commitment: str) -> _Held:
+    def _held(self, commitment: str) -> Held:
         for own in statements.find(self._session, [commitment]):
             return self._own(own)
         found = seen.statement(self._session, commitment)
@@ -133,11 +165,27 @@ class _Evidence:
                 f"statement {commitment} is in the manifest and no longer held here; "
                 f"run `bcca aggregate {self.roll_up.product}` again"
             )
-        return _Held(found.origin, found.vkey, found.index, found.envelope)
+        return Held(
+            commitment=commitment,
+            origin=found.origin,
+            vkey=found.vkey,
+            index=found.index,
+            product=found.product,
+            sharing=found.sharing,
+            envelope=found.envelope,
+        )
 
-    def _own(self, own: OwnStatement) -> _Held:
+    def _own(self, own: OwnStatement) -> Held:
         vkey = self._node.key_of(self._head.note).encode()
-        return _Held(self._node.origin, vkey, own.index, own.envelope)
+        return Held(
+            commitment=own.commitment,
+            origin=self._node.origin,
+            vkey=vkey,
+            index=own.index,
+            product=own.product,
+            sharing=own.sharing,
+            envelope=own.envelope,
+        )
 
     def _log(self, origin: str, vkey: str) -> bundle.LogLine:
         found = copies.get(self._session, origin, vkey)

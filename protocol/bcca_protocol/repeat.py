@@ -1,0 +1,145 @@
+"""A roll-up repeated from the statements at hand (SPEC 11.6)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import zip_longest
+
+import msgspec
+from msgspec import to_builtins
+
+from bcca_protocol import claims, footprint, manifest
+from bcca_protocol.aggregate import Totals, aggregate
+from bcca_protocol.demand import Demand, demand
+from bcca_protocol.errors import StatementError
+from bcca_protocol.evidence import Evidence
+from bcca_protocol.footprint import Footprint
+from bcca_protocol.graph import Graph, chooser, connect
+from bcca_protocol.manifest import Frame, Stated
+from bcca_protocol.quantity import number
+from bcca_protocol.rollup import RollUp
+from bcca_protocol.statement import FootprintRollUp
+from bcca_protocol.withheld import Hidden
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeated:
+    """What was added up of a roll-up: everything, or all that reaches it through what is here.
+
+    `footprint` is of the amount that the roll-up is about, as `needed` is.
+    """
+
+    totals: Totals
+    needed: Demand
+    footprint: Footprint
+
+
+def repeat(rolled: RollUp, evidence: Evidence, hidden: Mapping[str, Hidden]) -> Repeated | None:
+    """Return what `rolled` adds up to; None if the part that it begins with is withheld.
+
+    Raises StatementError where it differs, or claims of what is `hidden` what cannot be.
+    """
+    stated = rolled.statement
+    if stated.manifest is None:
+        raise StatementError("the roll-up has no manifest here: its numbers are its issuer's claim")
+    parts = evidence.parts()
+    rule = chooser(parts.values(), rolled.period)
+    issuers = {name: each.line.origin for name, each in hidden.items()}
+    graph = connect(parts.values(), Stated(stated.manifest, parts, rule, issuers))
+    root = _root(graph, rolled, issuers)
+    if root is None:
+        return None
+    totals = aggregate(graph, [root])
+    needed = demand(totals, root, number(stated.declared_unit.amount))
+    made = _in_the_makers_eyes(manifest.state(totals, needed, _frame(stated)), stated)
+    recomputed = made
+    if hidden:
+        reached = {graph.parts[index].commitment for index in totals.vectors}
+        recomputed = claims.with_claims(stated, made, hidden, reached)
+    _require_same(rolled, recomputed)
+    return Repeated(totals=totals, needed=needed, footprint=footprint.decode(made.footprint))
+
+
+def _require_same(rolled: RollUp, recomputed: FootprintRollUp) -> None:
+    """Raise StatementError naming the first field in which a roll-up differs, with both values."""
+    stated = rolled.statement
+    uncomputed = {name: getattr(stated, name) for name in _UNCOMPUTED}
+    recomputed = msgspec.structs.replace(recomputed, **uncomputed)
+    if stated != recomputed:
+        field, here, there = _first_difference("", to_builtins(stated), to_builtins(recomputed))
+        raise StatementError(
+            f"roll-up {rolled.commitment}: {field} is stated as {_shown(here)}, recomputed as "
+            f"{_shown(there)}"
+        )
+
+
+def _in_the_makers_eyes(recomputed: FootprintRollUp, stated: FootprintRollUp) -> FootprintRollUp:
+    """Take over who was introduced: that depends on the policy, the maker's and the reader's."""
+    weights = msgspec.structs.replace(recomputed.weights, introduced=stated.weights.introduced)
+    return msgspec.structs.replace(recomputed, weights=weights)
+
+
+_UNCOMPUTED = frozenset(
+    {"nonce", "follows", "materials", "carbon_content", "battery", "uncertainty"}
+)
+
+
+def _root(graph: Graph, rolled: RollUp, issuers: Mapping[str, str]) -> int | None:
+    """Return the part that the roll-up is about: same issuer, product, site, batch, period.
+
+    None if it is not here, and something of the same issuer is withheld.
+    """
+    site = rolled.statement.site.id if rolled.statement.site else None
+    wanted = (rolled.issuer, rolled.product, site, rolled.statement.batch, rolled.period)
+    found = [
+        index
+        for index, part in enumerate(graph.parts)
+        if (part.issuer, part.product, part.site, part.batch, part.period) == wanted
+    ]
+    if not found and rolled.issuer in issuers.values():
+        return None
+    if not found:
+        raise StatementError(f"no partial footprint of {rolled.product} of {rolled.issuer} is here")
+    if len(found) > 1:
+        names = " and ".join(graph.parts[index].commitment for index in found)
+        raise StatementError(f"{rolled.product} of {rolled.issuer}: two current parts, {names}")
+    return found[0]
+
+
+def _frame(stated: FootprintRollUp) -> Frame:
+    return Frame(
+        issuer=stated.issuer,
+        product=stated.product,
+        producer=stated.producer,
+        site=stated.site,
+        batch=stated.batch,
+        method=stated.method,
+        sharing=stated.sharing,
+        period=stated.period,
+        reference_date=stated.reference_date,
+        logs=stated.logs,
+        corrects=stated.corrects,
+    )
+
+
+def _first_difference(field: str, here: object, there: object) -> tuple[str, object, object]:
+    """Return the first field in which two values differ, and what each has there."""
+    pairs: list[tuple[str, object, object]] = []
+    match here, there:
+        case dict(), dict():
+            names = [*here, *(name for name in there if name not in here)]
+            pairs = [(f"{field}.{name}", here.get(name), there.get(name)) for name in names]
+        case tuple(), tuple():
+            numbered = enumerate(zip_longest(here, there))
+            pairs = [(f"{field}.{i}", one, other) for i, (one, other) in numbered]
+    for name, one, other in pairs:
+        if one != other:
+            return _first_difference(name, one, other)
+    return field.removeprefix("."), here, there
+
+
+def _shown(value: object) -> str:
+    text = "nothing" if value is None else str(value)
+    return text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "…"
+
+
+_SHOWN_CHARS = 300
