@@ -81,6 +81,43 @@ def test_a_url_of_a_private_address_is_refused(address: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "host",
+    [
+        "127.1",
+        "127.0.1",
+        "2130706433",
+        "0x7f000001",
+        "0x7f.1",
+        "0177.0.0.1",
+        "017700000001",
+        "0",
+        "0.0",
+        "127.0.0.1.",
+        "127.1.",
+        "10.1",
+        "0xa9fea9fe",
+        "\uff11\uff12\uff17.0.0.1",
+        "127\u30020\u30020\u30021",
+        "\u246027.1",
+    ],
+)
+def test_a_private_address_in_another_spelling_is_refused(host: str) -> None:
+    with pytest.raises(RefusedError, match=r"is a private address|is not a URL"):
+        Guard().check_url(f"http://{host}:8000/log/checkpoint")
+
+
+@pytest.mark.parametrize("host", ["256.1.1.1", "1.2.3.4.5", "mine.1", "0x7g.0x", "99999999999"])
+def test_a_host_that_ends_in_a_number_and_is_no_address_is_refused(host: str) -> None:
+    with pytest.raises(MalformedError):
+        Guard().check_url(f"http://{host}/log/checkpoint")
+
+
+@pytest.mark.parametrize("host", ["1.1.1.1", "4mine.example", "mine.example.", "0x1.example", "m1"])
+def test_other_hosts_are_asked(host: str) -> None:
+    assert Guard().check_url(f"http://{host}/log").host == host
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "file:///etc/passwd",

@@ -1,11 +1,14 @@
 """How this node asks another: the one module that makes an HTTP client.
 
 Whatever goes wrong becomes UnavailableError (nobody lied) or RefusedError, naming the URL.
+What is asked of somebody by name, its `audience`, is signed (SPEC 13.7).
 """
 
 import asyncio
+import secrets
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -16,6 +19,7 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
+from bcca_node.network import signatures, targets
 from bcca_node.network.guard import Guard, GuardedResolver
 from bcca_node.network.limits import (
     MAX_CONNECTIONS,
@@ -23,13 +27,24 @@ from bcca_node.network.limits import (
     MAX_REDIRECTS,
     Patience,
 )
+from bcca_node.network.signatures import Call
 from bcca_protocol.errors import LimitError, MalformedError, RefusedError, UnavailableError
+from bcca_protocol.keys import Signer
 from bcca_protocol.wire import showable
 
 _HEADERS = {
     "user-agent": "bcca-node",
     "accept-encoding": "identity",  # a limit counts what comes, not what it unpacks to
 }
+
+
+_SAID_BYTES = 300  # of a refusal: one sentence
+_NONCE_BYTES = 16  # two calls of one key never have the same
+
+
+def system_clock() -> int:
+    """Return the time in POSIX seconds."""
+    return int(time.time())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,13 +60,24 @@ class Answer:
 class Fetcher:
     """Asks other nodes, many at a time; use it as an asynchronous context.
 
-    `named` are the hosts that may be on private addresses: `guard.hosts_of(policy)`.
+    `named` are the hosts that may be on private addresses: `guard.hosts_of(policy)`. What has an
+    `audience`, the origin of whoever is asked, is signed by `signer`, if there is one, at the time
+    of `clock`; it is never sent on to where it is redirected.
     """
 
-    def __init__(self, named: Collection[str] = (), *, patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        named: Collection[str] = (),
+        *,
+        patience: Patience | None = None,
+        signer: Signer | None = None,
+        clock: Callable[[], int] = system_clock,
+    ) -> None:
         """Ask with that much patience."""
         self._guard = Guard(named)
         self._patience = patience or Patience()
+        self._signer = signer
+        self._clock = clock
         self._client: httpx.AsyncClient | None = None
 
     async def __aenter__(self) -> Self:
@@ -83,33 +109,40 @@ class Fetcher:
             await self._client.aclose()
             self._client = None
 
-    async def get(self, url: str, *, limit: int) -> bytes:
+    async def get(self, url: str, *, limit: int, audience: str | None = None) -> bytes:
         """Return what is at `url`, at most `limit` bytes; raises UnavailableError, RefusedError."""
-        found = await self.find(url, limit=limit)
+        found = await self.find(url, limit=limit, audience=audience)
         if found is None:
             raise UnavailableError(f"{showable(url)}: answered 404, it is not there")
         return found
 
-    async def find(self, url: str, *, limit: int) -> bytes | None:
+    async def find(self, url: str, *, limit: int, audience: str | None = None) -> bytes | None:
         """Return what `get` would, None where the answer is 404."""
-        answer = await self._ask(self._request("GET", url), limit)
+        answer = await self._ask(self._request("GET", url, audience=audience), limit)
         if answer.status == HTTPStatus.NOT_FOUND:
             return None
+        if answer.status == HTTPStatus.UNAUTHORIZED:  # why, it says: a clock may be wrong
+            said = answer.body[:_SAID_BYTES].decode(errors="replace")
+            raise UnavailableError(f"{showable(url)}: answered 401: {showable(said)}")
         _require_ok(url, answer.status)
         return answer.body
 
-    async def post(self, url: str, body: bytes, *, content_type: str, limit: int) -> Answer:
+    async def post(
+        self, url: str, body: bytes, *, content_type: str, limit: int, audience: str | None = None
+    ) -> Answer:
         """Return the answer to `body`, whatever its status below 500; it is not redirected."""
-        request = self._request("POST", url, content=body)
+        request = self._request("POST", url, body=body, audience=audience)
         request.headers["content-type"] = content_type
         return await self._ask(request, limit)
 
-    async def lines(self, url: str, *, limit: int, line_limit: int) -> AsyncGenerator[bytes]:
+    async def lines(
+        self, url: str, *, limit: int, line_limit: int, audience: str | None = None
+    ) -> AsyncGenerator[bytes]:
         """Yield the lines at `url` as they come: `limit` bounds them all, `line_limit` one.
 
         Raises what `get` raises, MalformedError for an end within a line.
         """
-        request = self._request("GET", url)
+        request = self._request("GET", url, audience=audience)
         deadline = asyncio.get_running_loop().time() + self._patience.stream
         with _blamed_on(url):
             async with self._open(request) as response:
@@ -160,14 +193,34 @@ class Fetcher:
         what = f"{showable(str(request.url))}: redirects to {showable(location[:200])}"
         if request.method != "GET":
             raise RefusedError(f"{what}, and a {request.method} is not sent twice")
+        if signatures.SIGNATURE in request.headers:
+            raise RefusedError(f"{what}, and what was signed for one URL is not sent to another")
         next_request = self._request("GET", str(request.url.join(location)))
         if request.url.scheme == "https" and next_request.url.scheme != "https":
             raise RefusedError(f"{what}, from https to {next_request.url.scheme}")
         return next_request
 
-    def _request(self, method: str, url: str, *, content: bytes | None = None) -> httpx.Request:
+    def _request(
+        self, method: str, url: str, *, body: bytes = b"", audience: str | None = None
+    ) -> httpx.Request:
         """Return a request that the guard lets out; raises MalformedError, RefusedError."""
-        return self._opened.build_request(method, self._guard.check_url(url), content=content)
+        to = self._guard.check_url(url)
+        content = body if method == "POST" else None
+        if audience is None or self._signer is None:
+            return self._opened.build_request(method, to, content=content)
+        target = targets.sent(str(to))
+        request = self._opened.build_request(method, target, content=content)
+        if targets.sent(str(request.url)) != target:
+            raise MalformedError(f"{showable(url)}: written as {showable(target)}, and not sent so")
+        headers = signatures.sign(
+            Call(method=method, target=target, body=body),
+            signer=self._signer,
+            audience=audience,
+            created=self._clock(),
+            nonce=secrets.token_urlsafe(_NONCE_BYTES),
+        )
+        request.headers.update(headers)
+        return request
 
     @property
     def _opened(self) -> httpx.AsyncClient:

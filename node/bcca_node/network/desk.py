@@ -6,8 +6,9 @@ Whoever may enter the folder may publish: the socket has mode 0600, and nobody i
 import http.client
 import os
 import socket
+import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bcca_node.network.client import Answer
@@ -19,6 +20,7 @@ MAX_PATH_BYTES = 100  # an address of a Unix socket has 104 to 108 bytes, depend
 MAX_ANSWER_BYTES = 64 * 1024 * 1024  # 200 bytes for each of 300,000 statements
 SECONDS = 300.0  # for thousands of statements to be signed, or another writer's turn to end
 
+_CREDENTIALS = struct.Struct("3i")  # of who listens, on Linux: process, user, group
 _FOLDERS = Path("/proc/self/fd")  # where Linux shows an open folder under a short name
 
 
@@ -58,6 +60,15 @@ def is_open(data: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def process(data: Path) -> str:
+    """Return the number of the process that serves the desk in `data`, `?` where none is told."""
+    with suppress(OSError, AttributeError), socket.socket(socket.AF_UNIX) as knocking:
+        _connect(knocking, data)
+        told = knocking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        return str(_CREDENTIALS.unpack(told)[0])
+    return "?"
 
 
 def ask(data: Path, target: str, body: bytes | None = None) -> Answer:

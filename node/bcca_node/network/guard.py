@@ -4,7 +4,9 @@ A URL is checked before it is asked for, and a name's addresses when it is conne
 name that changes its addresses in between gains nothing.
 """
 
+import re
 import socket
+import unicodedata
 from collections.abc import Collection
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
@@ -18,6 +20,8 @@ from bcca_protocol.policy import Policy
 from bcca_protocol.wire import showable
 
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address in its last 32 bits
+# No name of the DNS ends so (RFC 3696, 2): resolvers and browsers take it for an IPv4 address.
+_ENDS_IN_NUMBER = re.compile(r"(?:\A|\.)(?:[0-9]+|0[xX][0-9a-fA-F]*)\Z")
 
 
 class Guard:
@@ -30,11 +34,9 @@ class Guard:
     def check_url(self, text: str) -> httpx.URL:
         """Return the URL in `text`; raises MalformedError, RefusedError for a private address."""
         url = _parse(text)
-        try:
-            literal = ip_address(url.host)
-        except ValueError:
-            return url  # a name: its addresses are checked when it is connected to
-        self.check_addresses(url.host, [str(literal)])
+        literal = _literal(url.host)
+        if literal is not None:  # else a name: its addresses are checked when it is connected to
+            self.check_addresses(url.host, [str(literal)])
         return url
 
     def check_addresses(self, host: str, addresses: Collection[str]) -> None:
@@ -79,6 +81,27 @@ def hosts_of(policy: Policy) -> frozenset[str]:
 def host_of(url: str) -> str:
     """Return the host of a URL; raises MalformedError."""
     return _parse(url).host
+
+
+def _literal(host: str) -> IPv4Address | IPv6Address | None:
+    """Return the address that a host is, however it is written; None for a name.
+
+    `127.1`, `2130706433`, `0x7f000001`, `0177.0.0.1`, `127.0.0.1.` and wide digits are the address
+    that a C library takes them for. Raises MalformedError for what is neither address nor name.
+    """
+    plain = unicodedata.normalize("NFKC", host).replace("\u3002", ".").removesuffix(".")
+    try:
+        return ip_address(plain)
+    except ValueError:
+        if not _ENDS_IN_NUMBER.search(plain):
+            return None
+    try:
+        return IPv4Address(socket.inet_aton(plain))
+    except (OSError, ValueError) as error:
+        raise MalformedError(
+            f"{showable(host[:80])}: ends in a number, and is no IPv4 address: write four numbers "
+            "of 0 to 255, or a name"
+        ) from error
 
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:
