@@ -5,7 +5,11 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import MetaData, Text, inspect, text
 from sqlmodel import AutoString, Session, SQLModel, select
 
-from bcca_node.storage import copies
+from bcca_node.storage import (
+    copies,
+    dealings,  # noqa: F401  # its tables are made with the others
+    feed,
+)
 from bcca_node.storage.copies import Copy, TileContent
 from bcca_node.storage.tables import SCHEMA_VERSION, HeadRow, SchemaVersion
 from bcca_protocol import merkle, tiles
@@ -16,6 +20,15 @@ _FIRST = 1  # the version of the first release
 _SEEN = text("SELECT origin, vkey, size, root, note, entries, url, introduced_by FROM seen_log")
 # Heads as that kept them, without the key under which they were met.
 _HEADS = text("SELECT origin, size, root, note FROM head_1")
+_PAGE = 256  # statements in memory at a time: with 17 kB each, about 4 MB
+# What named suppliers before there was a table of names.
+_NAMING = tuple(
+    text(
+        f"SELECT commitment, envelope FROM {table} WHERE commitment > :last "  # noqa: S608 - ours
+        f"ORDER BY commitment LIMIT {_PAGE}"
+    )
+    for table in ("statement", "fetched")
+)
 
 
 def is_current(session: Session, name: str) -> bool:
@@ -43,7 +56,9 @@ def make(session: Session) -> None:
     if found == _FIRST:
         _convert_heads(session)
         _convert_seen(session)
-        session.execute(text("DELETE FROM schema_version"))
+    if found is not None:
+        _find_named(session)
+    session.execute(text("DELETE FROM schema_version"))
     session.add(SchemaVersion(version=SCHEMA_VERSION))
 
 
@@ -93,6 +108,15 @@ def _convert_seen(session: Session) -> None:
         )
         copies.put(session, copy, grown, before=None)
     session.execute(text("DROP TABLE seen_log"))
+
+
+def _find_named(session: Session) -> None:
+    """Note whom the statements that are here name as suppliers: version 3 alone keeps that."""
+    for chosen in _NAMING:
+        last = ""
+        while rows := session.execute(chosen, {"last": last}).all():
+            last = rows[-1].commitment
+            feed.put_named(session, ((name, feed.suppliers_in(found)) for name, found in rows))
 
 
 def _head(origin: str, size: int, root: bytes, *, note: str, vkey: str) -> HeadRow:

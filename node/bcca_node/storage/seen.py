@@ -1,6 +1,6 @@
 """Statements of other nodes, as they were read and verified."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from sqlmodel import Session, col, select
@@ -25,6 +25,7 @@ def put_statements(session: Session, statements: Sequence[FetchedStatement]) -> 
     """Keep verified statements of others."""
     for each in statements:
         session.merge(FetchedRow(**asdict(each)))
+    session.flush()
 
 
 def statement(session: Session, commitment: str) -> FetchedStatement | None:
@@ -40,6 +41,13 @@ def statements_of(session: Session, vkey: str, product: str) -> list[FetchedStat
         col(FetchedRow.product) == product, col(FetchedRow.vkey) == vkey
     )
     return [_fetched(row) for row in session.exec(chosen.order_by(col(FetchedRow.index)))]
+
+
+def all_of(session: Session, vkey: str) -> Iterator[FetchedStatement]:
+    """Yield every fetched statement from the log that `vkey` signs, by index."""
+    chosen = select(FetchedRow).where(col(FetchedRow.vkey) == vkey)
+    for row in session.exec(chosen.order_by(col(FetchedRow.index)).execution_options(yield_per=64)):
+        yield _fetched(row)
 
 
 def _fetched(row: FetchedRow) -> FetchedStatement:

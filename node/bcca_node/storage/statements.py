@@ -186,6 +186,14 @@ def end(session: Session, commitment: str, index: int) -> None:
     )
 
 
+def ended(session: Session, index: int) -> Iterator[OwnStatement]:
+    """Yield what entries up to `index` revoked or corrected, the last first."""
+    by = col(StatementRow.ended)
+    chosen = select(StatementRow).where(by <= index).order_by(by.desc())
+    for row in session.exec(chosen.execution_options(yield_per=64)):
+        yield _own(row)
+
+
 def put_drafts(session: Session, drafts: Sequence[Draft]) -> None:
     """Keep drafts; one with the id of another replaces it."""
     for draft in drafts:
