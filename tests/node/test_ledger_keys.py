@@ -138,7 +138,7 @@ def test_while_a_log_key_gives_way_both_sign_and_either_verifies(
     assert verify_note(last_note(node), (node.log_key,)) == (node.log_key,)
     assert History.read(node.origin, old, lines(node)).size == 8
     assert node.log_keys == (old, node.log_key)
-    assert [each.role for each in identity.descriptor(node).keys].count(Role.LOG) == 2
+    assert [each.role for each in identity.descriptor(node, {}).keys].count(Role.LOG) == 2
 
 
 def test_a_retired_log_key_signs_nothing_more(owned: Owned, opened: Any, part: Any) -> None:

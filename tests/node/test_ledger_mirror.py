@@ -47,12 +47,12 @@ class Listening(Fetcher):
         self.asked: list[str] = []
         self.answers: Answers = {}
 
-    async def find(self, url: str, *, limit: int) -> bytes | None:
+    async def find(self, url: str, *, limit: int, audience: str | None = None) -> bytes | None:
         path = url.partition("/log/")[2]
         self.asked.append(path)
         if self.answers.get(path):
             return self.answers[path].pop(0)
-        return await super().find(url, limit=limit)
+        return await super().find(url, limit=limit, audience=audience)
 
 
 @dataclass

@@ -12,12 +12,13 @@ from enum import StrEnum
 from bcca_node.ledger import ended
 from bcca_node.ledger.sign import Predicate, SignedStatement, own_statement, place_of
 from bcca_node.ledger.turn import Turn
-from bcca_node.storage import logs, lost, statements
+from bcca_node.storage import feed, logs, lost, statements
 from bcca_node.storage.lost import Lost
 from bcca_node.storage.statements import Claim, OwnStatement, Place
 from bcca_protocol.entry import Status, StatusEntry
 from bcca_protocol.errors import UnusableError
 from bcca_protocol.period import Span
+from bcca_protocol.statement import PartialFootprint
 
 
 class State(StrEnum):
@@ -55,6 +56,7 @@ class Batch:
         places, spans = {place_of(each.predicate) for each in signed}, [*map(_span, signed)]
         for claim in statements.claims(session, places, spans):
             self._current.setdefault(claim.place, {})[claim.commitment] = claim
+        self._predicates = {each.commitment: each.predicate for each in signed}
         self._added: dict[str, OwnStatement] = {}
         self._ended: dict[str, int] = {}
         self._ends: Mapping[bytes, int] | None = None
@@ -83,6 +85,7 @@ class Batch:
         """Write what the entries speak of."""
         session = self._turn.session
         statements.add(session, list(self._added.values()))
+        feed.put_named(session, ((name, _named(self._predicates[name])) for name in self._added))
         for commitment, index in self._ended.items():
             statements.end(session, commitment, index)
         lost.drop(session, [name for name in self._lost if name in self._added])
@@ -196,6 +199,13 @@ class Batch:
                     f"draft of {new.product}: {new.commitment} for {_period(new.span)} overlaps "
                     f"{old.commitment} for {_period(old.span)}: let it correct or follow that"
                 )
+
+
+def _named(predicate: Predicate) -> set[str]:
+    """Return the suppliers that a statement names."""
+    if not isinstance(predicate, PartialFootprint):
+        return set()
+    return {line.supplier.origin for line in predicate.inputs}
 
 
 def _earlier(predicate: Predicate) -> str | None:

@@ -31,7 +31,8 @@ class Address:
     """Where a log is, with which key it is verified, and who said so (None: the policy).
 
     `also_named` are other keys by which the same tier names it: one may have followed another.
-    `via` is the URL of a mirror at which it is read instead.
+    `via` is the URL of a mirror at which it is read instead; `url` is empty where nobody says
+    where its own node is.
     """
 
     origin: str
@@ -187,7 +188,7 @@ class CopiedLog:
             size=head.checkpoint.size,
             root=head.checkpoint.root,
             note=head.note.encode(),
-            url=self._address.url.removesuffix(LOG),
+            url=self._address.url.removesuffix(LOG) or None,
             introduced_by=self._address.introduced_by,
             checked_at=at,
         )

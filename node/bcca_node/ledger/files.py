@@ -17,7 +17,7 @@ def write_whole(path: Path, content: bytes | Iterable[bytes], mode: int = 0o644)
     # In a container every process has the same number, and a killed one leaves its file behind.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as out:
+        with os.fdopen(_create(temporary, path, mode), "wb") as out:
             out.writelines(pieces)
             out.flush()
             os.fsync(out.fileno())
@@ -25,6 +25,14 @@ def write_whole(path: Path, content: bytes | Iterable[bytes], mode: int = 0o644)
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def _create(temporary: Path, path: Path, mode: int) -> int:
+    """Open a new file; raises OSError of the name that somebody gave."""
+    try:
+        return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def write_changed(path: Path, content: bytes) -> bool:

@@ -1,13 +1,13 @@
 """How this node describes itself, for its own kind and for others."""
 
 from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 from urllib.parse import quote
 
 import msgspec
 
 from bcca_node.ledger.node import Node
 from bcca_node.network.descriptor import Descriptor, KeyLine
-from bcca_node.storage import copies
 from bcca_protocol.keys import Algorithm, Role, VerifierKey
 from bcca_protocol.statement import FOOTPRINT, OPINION, PARTIAL_FOOTPRINT
 
@@ -21,8 +21,8 @@ FORMATS = (
 )
 
 
-def descriptor(node: Node) -> Descriptor:
-    """Return what `/.well-known/bcca.json` says."""
+def descriptor(node: Node, peers: Mapping[str, str]) -> Descriptor:
+    """Return what `/.well-known/bcca.json` says, `peers` being where suppliers are."""
     url = node.settings.url
     return Descriptor(
         origin=node.origin,
@@ -36,7 +36,7 @@ def descriptor(node: Node) -> Descriptor:
         statements=f"{url}/statements",
         formats=FORMATS,
         witness=None if node.keyring is None else f"{url}/witness",
-        peers=_peers(node),
+        peers=dict(peers),
     )
 
 
@@ -65,19 +65,6 @@ def did_document(node: Node) -> dict[str, object]:
 def encode_did(node: Node) -> bytes:
     """Return the did:web document as the one JSON text that is served of it."""
     return msgspec.json.encode(did_document(node), order="sorted")
-
-
-def _peers(node: Node) -> dict[str, str]:
-    """Return where this node's suppliers are, as far as it knows: a hint for finding tier n."""
-    with node.database.read() as session:
-        peers = copies.urls(session)
-    policy = node.trust.policy()
-    if policy is None:
-        return peers
-    for origin, line in policy.logs.items():
-        if line.url is not None and origin != node.origin:
-            peers[origin] = line.url.removesuffix("/log")
-    return peers
 
 
 def _method(did: str, key: VerifierKey) -> dict[str, object]:

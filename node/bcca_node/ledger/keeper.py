@@ -1,18 +1,11 @@
-"""What a serving node does by itself: submit heads, watch, and follow (SPEC 5.8, 5.11, 13.5).
-
-A thread with an event loop of its own: the database is waited for there, and no answer to anybody
-waits for it. Each duty goes on whatever happens to it or to another.
-"""
+"""What a serving node does by itself: submit heads, watch, and follow (SPEC 5.8, 5.11, 13.5)."""
 
 import asyncio
 import logging
-import threading
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from random import SystemRandom
 
 from bcca_node.ledger import guard, heads, mirror
+from bcca_node.ledger.duties import Duties, Duty
 from bcca_node.ledger.node import Node
 from bcca_node.ledger.witnessing import witness
 from bcca_node.network.client import Fetcher
@@ -21,8 +14,6 @@ from bcca_node.storage import logs, witnessed
 from bcca_node.storage.logs import Head
 from bcca_protocol.errors import BccaError, ConflictError, UnavailableError
 from bcca_protocol.policy import Policy, verify_checkpoint
-
-STOP_SECONDS = 10.0  # for what is under way; nobody waits longer for a hanging resolver
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -48,70 +39,31 @@ class Keeper:
         """Keep `node` at that pace."""
         self._node = node
         self._pace = pace or Pace()
-        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
-        self._is_up = threading.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._ending = asyncio.Event()
         self._news = asyncio.Event()  # there is another head, or another policy
         self._doubt = asyncio.Event()  # somebody did not cosign: perhaps they have seen more
         self._known: object = None
         self._refused: dict[str, str | None] = {}
         self._proofs: frozenset[str] | None = None
+        self._duties = Duties(
+            "keeper",
+            (
+                Duty(do=self._look),
+                Duty(do=self._submit, wake=self._news),
+                Duty(do=self._watch, wake=self._doubt),
+                Duty(do=self._follow),
+            ),
+            of=node.origin,
+            retry=self._pace.retry,
+            longest=self._pace.longest,
+        )
 
     def start(self) -> None:
         """Begin, in a thread of its own."""
-        self._thread.start()
+        self._duties.start()
 
     def stop(self) -> None:
         """End whatever is under way."""
-        self._is_up.wait()
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._ending.set)
-        self._thread.join(STOP_SECONDS)
-
-    def _run(self) -> None:
-        asyncio.run(self._keep())
-
-    async def _keep(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._is_up.set()
-        never = asyncio.Event()
-        duties = (
-            (self._look, never),
-            (self._submit, self._news),
-            (self._watch, self._doubt),
-            (self._follow, never),
-        )
-        left = {asyncio.create_task(self._repeat(duty, wake)) for duty, wake in duties}
-        await self._ending.wait()
-        while left:
-            for each in left:
-                each.cancel()  # once is not always enough: what just ended may swallow it
-            _, left = await asyncio.wait(left, timeout=1.0)
-
-    async def _repeat(self, duty: Callable[[], Awaitable[float]], wake: asyncio.Event) -> None:
-        """Do `duty` again and again, when it asks for it, or when `wake` is set.
-
-        What fails is told when it begins to fail, and tried again, less and less often.
-        """
-        delay, told, chance = self._pace.retry, "", SystemRandom()
-        while True:
-            try:
-                wait = await duty()
-                delay, told = self._pace.retry, ""
-            except BccaError as error:
-                if str(error) != told:
-                    _LOGGER.warning("%s", error)
-                wait, delay, told = delay, min(2 * delay, self._pace.longest), str(error)
-            except Exception:
-                _LOGGER.exception("log %s: a mistake in bcca; report it", self._node.origin)
-                wait = self._pace.longest
-            with suppress(TimeoutError):
-                # Nodes that were started together do not ask together.
-                async with asyncio.timeout(wait * chance.uniform(0.75, 1.0)):
-                    await wake.wait()
-                delay = self._pace.retry
-            wake.clear()
+        self._duties.stop()
 
     async def _look(self) -> float:
         """Wake the others where there is something new."""

@@ -13,6 +13,7 @@ from secrets import token_bytes
 from typing import Final
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from bcca_node.ledger import keyfile
 from bcca_node.ledger.files import write_whole
@@ -36,11 +37,13 @@ class Keyring:
     """The open keys of a node: who signs now, and the secret its nonces are made with.
 
     `log_signers` sign the heads of the log: one key, and two while it gives way to the next.
+    `seals` open what was sealed to this node: good keys before others, the newest first.
     """
 
     signers: Mapping[Role, Signer]
     secret: bytes
     log_signers: tuple[Signer, ...]
+    seals: tuple[X25519PrivateKey, ...]
 
     def signer(self, role: Role) -> Signer:
         """Return who signs as `role`."""
@@ -139,8 +142,18 @@ class Keystore:
         signing = [role for role in ALGORITHMS if role is not Role.SEAL]
         signers: dict[Role, Signer] = {role: signer(self.record(role)) for role in signing}
         logs = self.good(Role.LOG) or (self.record(Role.LOG),)
-        secret = box.secret(self._file.secret)
-        return Keyring(signers=signers, secret=secret, log_signers=tuple(map(signer, logs)))
+        ordered = sorted(
+            (each for each in self.keys if each.role is Role.SEAL),
+            key=lambda each: (each.ended is not None, -each.index),
+        )
+        return Keyring(
+            signers=signers,
+            secret=box.secret(self._file.secret),
+            log_signers=tuple(map(signer, logs)),
+            seals=tuple(
+                X25519PrivateKey.from_private_bytes(seeds[each.key.encode()]) for each in ordered
+            ),
+        )
 
     def open(self, passphrase: str) -> Keyring:
         """Return the open keys; raises UnusableError for another passphrase."""

@@ -13,8 +13,7 @@ from bcca_node.ledger.copied import Address
 from bcca_node.ledger.copying import Reader
 from bcca_node.ledger.node import Node
 from bcca_node.network.client import Fetcher
-from bcca_node.network.lines import Item
-from bcca_node.storage import copies, seen, witnessed
+from bcca_node.storage import copies, witnessed
 from bcca_node.storage.copies import Copy
 from bcca_protocol.errors import BccaError
 from bcca_protocol.merkle import HASH_BYTES
@@ -70,14 +69,14 @@ def addresses_in(trusted: Policy) -> list[Address]:
 def checkpoint(node: Node, hashed: str) -> str | None:
     """Return the head of the copy of the log whose origin hashes to `hashed`."""
     with node.database.read() as session:
-        copy = _shown(node, session, hashed)
+        copy = shown(node, session, hashed)
     return None if copy is None else copy.note
 
 
 def tile(node: Node, hashed: str, wanted: Tile) -> bytes | None:
     """Return a tile or bundle of a copy, None where it has no such tile."""
     with node.database.read() as session:
-        copy = _shown(node, session, hashed)
+        copy = shown(node, session, hashed)
         end = wanted.index * TILE_WIDTH + wanted.width
         if copy is None or end > copy.size // TILE_WIDTH ** max(wanted.level, 0):
             return None
@@ -90,33 +89,7 @@ def tile(node: Node, hashed: str, wanted: Tile) -> bytes | None:
     return encode_entries(decode_entries(content, width)[: wanted.width])
 
 
-def statements(node: Node, hashed: str, product: str) -> list[Item] | None:
-    """Return what this node holds of a product that the log's owner shows to everybody, by index.
-
-    Whether it is current, the log says. None where there is no copy of the log.
-    """
-    with node.database.read() as session:
-        copy = _shown(node, session, hashed)
-        if copy is None:
-            return None
-        found = seen.statements_of(session, copy.vkey, product)
-    return [
-        Item(commitment=each.commitment, index=each.index, envelope=each.envelope)
-        for each in found
-        if each.sharing == "public"
-    ]
-
-
-def statement(node: Node, hashed: str, commitment: str) -> bytes | None:
-    """Return the envelope of a public statement of that log, None if it is not held."""
-    with node.database.read() as session:
-        found = seen.statement(session, commitment)
-    if found is None or found.sharing != "public":
-        return None
-    return found.envelope if witnessed.origin_hash(found.origin) == hashed else None
-
-
-def _shown(node: Node, session: Session, hashed: str) -> Copy | None:
+def shown(node: Node, session: Session, hashed: str) -> Copy | None:
     """Return the copy that this node shows of a log: that under the key of its policy, if any.
 
     Else the largest: whoever introduces a log with a false key has no quorum behind a longer one.

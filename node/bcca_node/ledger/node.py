@@ -12,8 +12,10 @@ from bcca_node.ledger.keystore import SCRYPT_N, Keyring, Keystore
 from bcca_node.ledger.trust import Trust
 from bcca_node.settings import Settings
 from bcca_node.storage import logs
+from bcca_node.storage.calls import Calls
 from bcca_node.storage.database import Database, is_there
 from bcca_node.storage.engines import named
+from bcca_node.storage.memo import Memo
 from bcca_protocol.entry import Predecessor
 from bcca_protocol.errors import BccaError, UnusableError
 from bcca_protocol.keys import Role, VerifierKey
@@ -31,11 +33,13 @@ class Node:
 
     settings: Settings
     database: Database
+    calls: Calls
     keystore: Keystore
     trust: Trust
     keyring: Keyring | None = None
     clock: Callable[[], int] = system_clock
     clearance: Clearance = field(default_factory=Clearance)
+    memo: Memo = field(default_factory=Memo)
 
     @classmethod
     def open(
@@ -68,6 +72,7 @@ class Node:
         return cls(
             settings=settings,
             database=database,
+            calls=Calls(settings.database_url),
             keystore=keys,
             trust=Trust(settings.data),
             keyring=keyring,
@@ -104,8 +109,14 @@ class Node:
             raise UnusableError(f"node {self.origin}: its keys are closed, give the passphrase")
         return self.keyring
 
+    def moment(self) -> tuple[int, int] | None:
+        """Return what `memo` keeps answers for; None where it can keep none."""
+        changes = self.database.changes()
+        return None if changes is None else (changes, self.clock())
+
     def close(self) -> None:
-        """Close the database."""
+        """Close the database, and what is remembered of calls."""
+        self.calls.close()
         self.database.close()
 
 
@@ -167,6 +178,7 @@ def _begin(
             try:
                 log.append(session, keys.entries())
                 log.sign(session, keys.open(passphrase).log_signers)
+                Calls(settings.database_url).begin()
                 settings.save()
             except BccaError:
                 (settings.data / keystore.FILE).unlink()  # keys that nothing was begun with

@@ -15,7 +15,7 @@ from bcca_node.ledger.backup import BackedUp, checked
 from bcca_node.ledger.files import only_writer, own, sync_folder
 from bcca_node.ledger.trust import ENDED
 from bcca_node.settings import Settings
-from bcca_node.storage import logs, transfer
+from bcca_node.storage import logs, partners, transfer
 from bcca_node.storage.database import Database, claim, is_in, remove
 from bcca_node.storage.tables import SCHEMA_VERSION
 from bcca_protocol.errors import BccaError, MalformedError, UnusableError
@@ -30,9 +30,10 @@ def restore(
     """Put the node of a backup into `data`, an empty folder or none; return what is there now.
 
     Its tables go to `database`, else to where its settings say. It is marked: before it appends,
-    every witness is asked (SPEC 5.11). Raises UnusableError for anything else than a whole backup,
-    and for a folder or a database with a node in it; then nothing is left of this one, but for
-    an empty file of tables outside of `data`.
+    every witness is asked (SPEC 5.11). No invitation is open any more: it may be used by now.
+    Raises UnusableError for anything else than a whole backup, and for a folder or a database with
+    a node in it; then nothing is left of this one, but for an empty file of tables outside of
+    `data`.
     """
     is_new = not data.exists()
     with _turn(data), ExitStack() as undo:
@@ -47,6 +48,7 @@ def restore(
                 for table, batch in transfer.rows(reading):
                     transfer.put(session, table, batch)
             logs.set_restored(session, is_restored=True)
+            partners.withdraw_open(session)
             _move(folder, data, undo)
         undo.pop_all()
         shutil.rmtree(folder)

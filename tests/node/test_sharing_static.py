@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from bcca_node.ledger import log, static
+from bcca_node.ledger import log
 from bcca_node.ledger.node import Node
 from bcca_node.ledger.publish import publish
 from bcca_node.ledger.turn import turn
 from bcca_node.network import descriptor
 from bcca_node.network.lines import decode_lines
+from bcca_node.sharing import static
 from bcca_node.storage import logs, statements
 from bcca_node.storage.logs import Head
 from bcca_protocol import merkle

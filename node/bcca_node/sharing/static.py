@@ -4,7 +4,7 @@
 log/                                 the published log (c2sp.org/tlog-tiles)
 statements/<commitment>              envelopes of public statements
 products/<SHA-256 of the URN>.jsonl  the current ones of a product, and their count
-sealed/                              kept free: nothing is written or deleted there
+sealed/<name>                        what a partner may see of a product, sealed to it
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,12 +14,16 @@ from pathlib import Path
 import msgspec
 from sqlmodel import Session
 
-from bcca_node.ledger import export, identity, shelf
+from bcca_node.ledger import export, identity
 from bcca_node.ledger.files import only_writer, write_changed
 from bcca_node.ledger.node import Node
 from bcca_node.network import descriptor
 from bcca_node.network.descriptor import Descriptor, product_file
 from bcca_node.network.lines import Item, encode_lines
+from bcca_node.sharing import peers, recipients, shelf
+from bcca_node.sharing.caller import NOBODY
+from bcca_node.sharing.recipients import Sealed
+from bcca_node.sharing.sealing import FOLDER as SEALED
 from bcca_node.storage import statements
 from bcca_protocol import wire
 from bcca_protocol.errors import RefusedError, UnusableError
@@ -29,36 +33,43 @@ DESCRIPTOR = descriptor.PATH.removeprefix("/")
 
 _ItemsOf = Callable[[Sequence[str]], dict[str, list[Item]]]
 
-_TAKEN = (LOG, STATEMENTS, PRODUCTS, "sealed")
+_TAKEN = (LOG, STATEMENTS, PRODUCTS, SEALED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
-    """What a folder shows now, and how many of its files had to be written for that."""
+    """What a folder shows now, and how many of its files had to be written for that.
+
+    `left_out` says for whom nothing could be sealed, a sentence each.
+    """
 
     size: int
     statements: int
     products: int
+    sealed: int
     written: int
+    left_out: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """Return it in words."""
         return (
             f"{self.size} entries of the log, {self.statements} public statements, "
-            f"{self.products} products; {self.written} files written"
+            f"{self.products} products, {self.sealed} sealed files; {self.written} files written"
         )
 
 
-def place(node: Node, folder: Path) -> Placed:
+def place(node: Node, folder: Path, to: Sequence[str] = ()) -> Placed:
     """Bring `folder` up to what this node has published; what has not changed stays as it is.
 
-    Whoever reads meanwhile finds all that the checkpoint promises, before and after. Raises
-    UnusableError where nothing is published, for a folder that holds anything else, and for one
-    that cannot be written.
+    From now on, files are sealed for the partners `to` too, with what they were granted. Whoever
+    reads meanwhile finds all that the checkpoint promises, before and after. Raises UnusableError
+    where nothing is published, for a folder that holds anything else, for one that cannot be
+    written, for a partner that nothing can be sealed for, and where keys are closed that seal.
     """
     require_ours(node, folder)
     with node.database.read() as session:
         export.published(node, session)  # else not even the folder is made
+    recipients.remember(node, to)
     try:
         with only_writer(folder), node.database.read() as session:
             return _Place(node, session, folder).bring_up()
@@ -91,7 +102,7 @@ def describe(node: Node) -> Descriptor:
     """Return what the folder says of itself: no witness, and its products as files."""
     url = node.settings.url
     return msgspec.structs.replace(
-        identity.descriptor(node), witness=None, products=f"{url}/{PRODUCTS}"
+        peers.describe(node, NOBODY), witness=None, products=f"{url}/{PRODUCTS}"
     )
 
 
@@ -105,6 +116,7 @@ class _Place:
         self._head = export.published(node, session)
         self._size = self._head.size
         self._before = export.size_before(node, session, folder / LOG, self._head)
+        self._sealed = Sealed(node, session, folder)
         self._written = 0
 
     def bring_up(self) -> Placed:
@@ -114,11 +126,20 @@ class _Place:
         shown = self._place_statements()
         # A reader of the old checkpoint needs what was current under it, of the new one what is.
         self._place_products(self._under_both)
+        self._written += self._sealed.place(self._before, self._size)
         self._written += export.place(self._session, self._folder / LOG, self._head, self._before)
         if self._before < self._size:
             self._place_products(self._current)
+            self._written += self._sealed.place(self._size)
         products = sum(1 for _ in (self._folder / PRODUCTS).glob("*.jsonl"))
-        return Placed(size=self._size, statements=shown, products=products, written=self._written)
+        return Placed(
+            size=self._size,
+            statements=shown,
+            products=products,
+            sealed=self._sealed.tidy(self._size),
+            written=self._written,
+            left_out=tuple(self._sealed.left_out),
+        )
 
     def _place_did_document(self) -> None:
         """Write did.json, unless the origin has a path that cannot be in this folder."""
