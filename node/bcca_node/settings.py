@@ -5,6 +5,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,19 +13,27 @@ import msgspec
 
 from bcca_protocol.errors import UnusableError
 from bcca_protocol.limits import MAX_ORIGIN_BYTES
-from bcca_protocol.wire import ORIGIN, showable
+from bcca_protocol.wire import ORIGIN, URN, showable
 
 FILE = "settings.toml"
 PREFIX = "BCCA_"
 MAX_NAME_CHARS = 200  # it stands in tables and on pages
 MAX_PORT = 65_535  # 16 bits of TCP
+RATE = 500  # requests a second: nobody who collects 100,000 statements one by one asks faster
+BURST_SECONDS = 40  # of that rate at once: 20,000 requests, the tiles of a log of 5,000,000 entries
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _ORIGIN = re.compile(ORIGIN)
+_URN = re.compile(URN)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything a node is told from outside; `database` is a URL of SQLAlchemy, or empty."""
+    """Everything a node is told from outside; `database` is a URL of SQLAlchemy, or empty.
+
+    `ids` are other names of the organisation, such as urn:lei:506700GE1G29325QX363. `rate` is how
+    many requests a second one caller has, 0 for no limit; `proxies` are the addresses, parted by
+    commas, that are believed whose request they pass on (X-Forwarded-For).
+    """
 
     data: Path
     origin: str
@@ -33,6 +42,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     host: str = "127.0.0.1"
     port: int = 8000
     database: str = ""
+    ids: tuple[str, ...] = ()
+    rate: int = RATE
+    proxies: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what no node can run with."""
@@ -49,6 +61,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         _require_base_url(self.url)
         if not 0 <= self.port <= MAX_PORT:
             raise UnusableError(f"port {self.port}: not between 0 and {MAX_PORT}")
+        if self.rate < 0:
+            raise UnusableError(f"rate {self.rate}: write how many requests a second, or 0")
+        _require_networks(self.proxies)
+        for name in self.ids:
+            if not _URN.match(name):
+                raise UnusableError(
+                    f"ids: {showable(name[:80])!r} is no URN such as urn:lei:506700GE1G29325QX363"
+                )
 
     @property
     def database_url(self) -> str:
@@ -57,7 +77,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @classmethod
     def load(
-        cls, data: Path, environment: Mapping[str, str] = os.environ, **overrides: str | int
+        cls,
+        data: Path,
+        environment: Mapping[str, str] = os.environ,
+        **overrides: str | int | tuple[str, ...],
     ) -> "Settings":
         """Return what `data`/settings.toml says, over it BCCA_*, over both `overrides`.
 
@@ -68,7 +91,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @classmethod
     def new(
-        cls, data: Path, environment: Mapping[str, str] = os.environ, **given: str | int
+        cls,
+        data: Path,
+        environment: Mapping[str, str] = os.environ,
+        **given: str | int | tuple[str, ...],
     ) -> "Settings":
         """Return the settings of a node that is not there yet: `given`, over BCCA_*.
 
@@ -95,7 +121,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """
         path = self.data / FILE
         told = {name: getattr(self, name) for name in self.__struct_fields__ if name != "data"}
-        # What JSON writes for a line of text or a number is TOML too.
+        # What JSON writes for lines of text or a number is TOML too.
         lines = [
             f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in told.items()
         ]
@@ -118,11 +144,28 @@ def _read(path: Path) -> dict[str, object]:
         raise UnusableError(f"{path}: cannot be read: {showable(str(error))}") from error
 
 
-def _from(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings among the variables; other programs of ours have variables too."""
+def _from(environment: Mapping[str, str]) -> dict[str, str | list[str]]:
+    """Return the settings among the variables; other programs of ours have variables too.
+
+    In BCCA_IDS, spaces part one from the next.
+    """
     names = (name for name in Settings.__struct_fields__ if name != "data")
     pairs = ((name, environment.get(PREFIX + name.upper())) for name in names)
-    return {name: value for name, value in pairs if value is not None}
+    return {
+        name: value.split() if name == "ids" else value
+        for name, value in pairs
+        if value is not None
+    }
+
+
+def _require_networks(proxies: str) -> None:
+    for each in proxies.split(",") if proxies else ():
+        try:
+            ip_network(each.strip())
+        except ValueError as error:
+            raise UnusableError(
+                f"proxies: {showable(each[:80])!r} is no address such as 127.0.0.1 or 10.0.0.0/8"
+            ) from error
 
 
 def _require_base_url(url: str) -> None:
