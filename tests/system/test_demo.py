@@ -21,7 +21,7 @@ import pytest
 from bcca_node.cli import main
 from bcca_node.demo import roster
 from bcca_node.demo.network import Ground, Network, Seat
-from bcca_node.demo.show import Shown, Watcher, show
+from bcca_node.demo.show import Play, Shown, Watcher, show
 from bcca_node.ledger.publish import publish
 from bcca_node.ledger.witnessing import witness
 from bcca_node.network import guard
@@ -324,7 +324,8 @@ def shown(
     head = roster.company_of(case, reference.process_id).id
     watcher = Watcher(step=lambda _: None, progress=lambda _: None)
     with Network(ground, roster.seats_of(case), head=head) as network:
-        return asyncio.run(show(network, case, reference, nodes, watcher))
+        play = Play(case=case, reference=reference, shared={})
+        return asyncio.run(show(network, play, nodes, watcher))
 
 
 def require_exact(found: Shown, exact: Mapping[str, Fraction]) -> None:

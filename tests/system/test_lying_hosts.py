@@ -4,16 +4,16 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from bcca_node.cli import INCOMPLETE
 from bcca_node.cli import main as bcca
 from bcca_node.network.lines import MAX_ITEMS, Item
-from bcca_node.packmaker.suppliers import Ask, Count, Told
+from bcca_node.packmaker.told import Ask, Count, Told
 from bcca_protocol.limits import MAX_CHECKPOINT_BYTES
 from bcca_protocol.wire import b64
 

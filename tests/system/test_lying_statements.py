@@ -494,10 +494,11 @@ def test_a_statement_that_is_withheld_is_a_gap(market: Any) -> None:
 
 
 def test_a_pinned_statement_that_is_withheld_is_a_gap_that_names_it(market: Any) -> None:
+    market.sold("1")  # its log is there
     product = market.new_urn(LIAR)
     pinned = "c0" * 32
 
-    require_refused(market.gap(product, statement=pinned), pinned, market.member(LIAR).url)
+    require_refused(market.gap(product, statement=pinned), pinned, product, market.origin(LIAR))
 
 
 def test_a_lie_about_one_product_leaves_the_liars_others_in_the_total(market: Any) -> None:

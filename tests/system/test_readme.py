@@ -1,5 +1,6 @@
 """The README is true: its commands are run as printed, its output is the real one."""
 
+import asyncio
 import os
 import re
 import signal
@@ -7,18 +8,30 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
+import httpx
 import pytest
+
+from bcca_node.ledger.node import Node
+from bcca_node.partners import outbox
+from bcca_node.settings import Settings
+from bcca_node.storage import requests
+from bcca_protocol.envelope import Envelope
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 UP = "The nodes stay up"
 SECONDS = 120
+PIDS = "pids.txt"
+MAX_COMMANDS = 5  # of each side
+MAX_ENVELOPE_BYTES = 1_000_000
 
 _BLOCKS = re.findall(r"^```(sh)?\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
 COMMANDS = [text for kind, text in _BLOCKS if kind == "sh"]
 SHOWN = [text for kind, text in _BLOCKS if not kind]
+INLINE = re.findall(r"`([^`\n]+)`", README)
 
 
 def block_with(words: str) -> str:
@@ -34,9 +47,12 @@ def environment() -> dict[str, str]:
 
 
 def typed(block: str, folder: Path) -> str:
-    """Type a block into a shell as printed; return what it said, refuse a command that failed."""
+    """Type a block into a shell as printed; return what it said, refuse a command that failed.
+
+    What it leaves running ends with the folder, by its id.
+    """
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", block],
+        ["bash", "-euo", "pipefail", "-c", f"{block}\njobs -p >> '{folder.parent / PIDS}'"],
         cwd=folder,
         env=environment(),
         capture_output=True,
@@ -49,11 +65,35 @@ def typed(block: str, folder: Path) -> str:
     return done.stdout
 
 
+def commands(block: str, data: str) -> list[str]:
+    """Return the commands of a block for one company's folder, each by its name."""
+    lines = [line for line in block.splitlines() if line.startswith("bcca ")]
+    return [" ".join(line.split()[1:3]) for line in lines if f"--data {data}" in line]
+
+
+def can_read_the_answer(folder: Path) -> bool:
+    """Say whether the customer, and nobody else, is shown the statement that answers it."""
+    passphrase = re.findall(r"BCCA_PASSPHRASE='(.*)'", block_with("bcca partners invite"))[0]
+    with closing(Node.open(Settings.load(folder / "cells", {}), passphrase)) as node:
+        with node.database.read() as session:
+            [request] = requests.chosen(session, incoming=False)
+        supplier = Settings.load(folder / "mill", {})
+        url = f"{supplier.url}/statements/{request.commitment}"
+
+        async def read() -> bytes:
+            async with outbox.caller(node) as fetcher:
+                return await fetcher.get(url, limit=MAX_ENVELOPE_BYTES, audience=supplier.origin)
+
+        Envelope.parse(asyncio.run(read()))
+        return httpx.get(url, trust_env=False).status_code == httpx.codes.NOT_FOUND
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """An empty folder in which the quick starts' network is up."""
     home = tmp_path_factory.mktemp("quick-starts")
     out = home.parent / "network.txt"
+    (home.parent / PIDS).touch()
     with out.open("w", encoding="utf-8") as file:
         network = subprocess.Popen(
             ["bash", "-euo", "pipefail", "-c", block_with("--keep")],
@@ -72,6 +112,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             time.sleep(0.1)
         yield home
     finally:
+        for pid in (home.parent / PIDS).read_text(encoding="utf-8").split():
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGTERM)
         os.killpg(network.pid, signal.SIGINT)
         network.wait(SECONDS)
 
@@ -93,14 +136,27 @@ def test_the_demo_prints_what_the_readme_shows(tmp_path: Path) -> None:
         assert line.rstrip() in said
 
 
-def test_a_supplier_an_auditor_and_a_pack_maker_start_as_printed(folder: Path) -> None:
-    supplier = typed(block_with("bcca init"), folder)
-    shown = typed(block_with("bcca audit log"), folder)
+def test_two_companies_that_never_met_go_from_nothing_to_a_fulfilled_request(folder: Path) -> None:
+    customer, supplier = block_with("bcca partners invite"), block_with("bcca partners accept")
+    asked = next(text for text in INLINE if text.startswith("bcca request list"))
+
+    typed(customer, folder)
+    said = typed(f"{supplier}\n{block_with('bcca audit log')}", folder)
+    deadline = time.monotonic() + SECONDS
+    while "fulfilled" not in (listed := typed(asked, folder)):
+        assert time.monotonic() < deadline, listed
+
+    assert 0 < len(commands(f"{customer}\n{asked}", "cells")) <= MAX_COMMANDS
+    assert 0 < len(commands(supplier, "mill")) <= MAX_COMMANDS
+    assert "published" in said
+    assert "ALL HOLDS" in said
+    assert can_read_the_answer(folder)
+
+
+def test_a_pack_maker_and_an_auditor_start_as_printed(folder: Path) -> None:
     maker = typed(block_with("bcca aggregate"), folder)
     auditor = typed(block_with("bcca-verify"), folder)
 
-    assert "published" in supplier
-    assert "ALL HOLDS" in shown
     assert "108.5888902753488911858321862366716" in maker
     assert "ALL HOLDS" in auditor
     assert "108.5888902753488911858321862366716" in auditor

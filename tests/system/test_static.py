@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from bcca_node.app import create_server
 from bcca_node.demo.loopback import Loopback, listen, url_of
-from bcca_node.ledger import guard, keys, static, status
+from bcca_node.ledger import guard, keys, status
 from bcca_node.ledger.node import Node, init
 from bcca_node.ledger.publish import publish
 from bcca_node.ledger.witnessing import witness
@@ -28,6 +28,10 @@ from bcca_node.packmaker.bundling import write_bundle
 from bcca_node.packmaker.run import Order, Run, roll_up
 from bcca_node.packmaker.standing import since_last
 from bcca_node.settings import Settings
+from bcca_node.sharing import static
+from bcca_node.storage import grants, partners
+from bcca_node.storage.grants import Grant
+from bcca_node.storage.partners import Partner, PartnerRole
 from bcca_protocol import footprint, issue, own, period
 from bcca_protocol.audit import audit
 from bcca_protocol.entry import Status
@@ -104,7 +108,8 @@ class Town:
         self.pack = self._served("pack.example", loopback)
         self.witnesses = [self._served(f"w{n}.example", loopback) for n in range(4)]
         self.mine = self._set_up("mine.example", place.url)
-        self.all = [self.pack, *self.witnesses, self.mine]
+        self.mill = self._set_up("mill.example", f"{place.url}/mill")
+        self.all = [self.pack, *self.witnesses, self.mine, self.mill]
         lines = [f"log {each.log_key.encode()} {each.settings.url}/log" for each in self.all]
         for number, each in enumerate(self.witnesses):
             key = each.keystore.record(Role.WITNESS).key.encode()
@@ -137,6 +142,25 @@ class Town:
 
         return asyncio.run(ask())
 
+    def seal(self, *makers: Node, to: Node | None = None) -> None:
+        """Let static suppliers show all they say to `to`, the pack maker, and publish folders."""
+        to = to or self.pack
+        for maker in makers:
+            for node, other in ((maker, to), (to, maker)):
+                with node.database.write() as session:
+                    partners.put(session, partner_of(other))
+            with maker.database.write() as session:
+                everything = grants.Scope.ALL
+                given = Grant(partner=to.origin, scope=everything, about="", given=maker.clock())
+                grants.put(session, given)
+            folder = self.place.folder / ("mill" if maker is self.mill else "")
+            static.place(maker, folder, to=[to.origin])
+
+    def sealed(self, maker: Node) -> list[Path]:
+        """Return the sealed files of a maker."""
+        folder = self.place.folder / ("mill" if maker is self.mill else "")
+        return sorted((folder / "sealed").iterdir())
+
     def gaps(self, run: Run) -> list[str]:
         resolved = [edge.resolved.gap for edge in run.statement.manifest or ()]
         return [gap.reason for gap in resolved if gap is not None]
@@ -164,6 +188,20 @@ def town(tmp_path: Path, place: Place) -> Iterator[Town]:
         made = Town(tmp_path / "nodes", loopback, place)
         yield made
         made.close()
+
+
+def partner_of(node: Node) -> Partner:
+    """Return a node as its partners know it."""
+    return Partner(
+        origin=node.origin,
+        name=node.origin,
+        url=node.settings.url,
+        log_key=node.log_key.encode(),
+        request_key=node.keystore.record(Role.REQUEST).key.encode(),
+        seal_key=node.keystore.record(Role.SEAL).key.encode(),
+        roles=frozenset({PartnerRole.CUSTOMER}),
+        since=node.clock(),
+    )
 
 
 def total(run: Run) -> str:
@@ -262,7 +300,8 @@ def test_a_product_of_which_the_folder_never_spoke_is_missing_and_no_more(town: 
     run = town.run()
 
     assert total(run) == "11"
-    assert town.gaps(run) == [f"no statement for {FOIL} of mine.example"]
+    [gap] = town.gaps(run)
+    assert gap.startswith(f"no statement for {FOIL} of mine.example: neither it nor anybody")
     assert run.sum.collected.troubles == {}
 
 
@@ -351,3 +390,90 @@ def test_an_attack_what_a_stolen_key_signed_is_said_to_be_no_longer_valid(town: 
 
 def as_fields(told: Input) -> dict[str, Any]:
     return {name: getattr(told, name) for name in told.__struct_fields__}
+
+
+@pytest.fixture
+def secretive(town: Town) -> Town:
+    """Two static suppliers that show what they say to the pack maker alone, and a pack of both."""
+    town.say(town.mine, part(town.mine, ORE, "5", sharing="direct"))
+    town.say(town.mill, part(town.mill, FOIL, "7", sharing="direct"))
+    town.seal(town.mine, town.mill)
+    made_of = bought(town.mine, ORE), bought(town.mill, FOIL)
+    town.say(town.pack, part(town.pack, PACK, "1", *made_of))
+    return town
+
+
+def test_two_static_suppliers_seal_for_one_recipient_and_the_total_is_whole(
+    secretive: Town,
+) -> None:
+    run = secretive.run()
+
+    assert (total(run), run.statement.incomplete) == ("25", False)
+    assert run.sum.collected.troubles == {}
+    assert not list((secretive.place.folder / "statements").glob("*"))
+    assert [len(secretive.sealed(each)) for each in (secretive.mine, secretive.mill)] == [1, 1]
+
+
+def test_whoever_is_no_partner_finds_nothing_and_is_told_what_to_do(secretive: Town) -> None:
+    with secretive.pack.database.write() as session:
+        partners.drop(session, secretive.mine.origin)
+
+    run = secretive.run()
+
+    [gap] = secretive.gaps(run)
+    assert total(run) == "15"
+    assert gap.startswith(f"no statement for {ORE} of mine.example: neither it nor anybody")
+    assert "not shared with this node: ask for it (`bcca request`)" in gap
+
+
+def test_a_sealed_file_for_another_partner_in_the_place_of_ours_is_refused_and_the_rest_stands(
+    secretive: Town,
+) -> None:
+    [ours] = secretive.sealed(secretive.mine)
+    secretive.seal(secretive.mine, to=secretive.witnesses[0])
+    [theirs] = [each for each in secretive.sealed(secretive.mine) if each != ours]
+    ours.write_bytes(theirs.read_bytes())
+
+    run = secretive.run()
+
+    [gap] = secretive.gaps(run)
+    assert total(run) == "15"
+    assert f"/sealed/{ours.name}: sealed file of mine.example about {ORE}" in gap
+    assert "sealed for somebody else" in gap
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>not found</html>", b"{}"])
+def test_garbage_in_the_place_of_a_sealed_file_is_refused(secretive: Town, body: bytes) -> None:
+    [ours] = secretive.sealed(secretive.mine)
+    ours.write_bytes(body)
+
+    [gap] = secretive.gaps(secretive.run())
+
+    assert f"sealed file of mine.example about {ORE}" in gap
+
+
+def test_what_was_sealed_to_an_older_key_of_the_recipient_is_still_found(secretive: Town) -> None:
+    keys.rotate(secretive.pack, Role.SEAL, PASSPHRASE)
+    secretive.pack.close()
+    secretive.pack = Node.open(secretive.pack.settings, PASSPHRASE)
+    secretive.all[0] = secretive.pack
+    secretive.cosign(secretive.pack)
+
+    assert total(secretive.run()) == "25"
+
+
+def test_what_a_maker_sealed_before_it_rotated_its_own_key_is_still_found(secretive: Town) -> None:
+    keys.rotate(secretive.mine, Role.SEAL, PASSPHRASE)
+    node = Node.open(secretive.mine.settings, PASSPHRASE)
+    secretive.all.append(node)
+    secretive.cosign(node)
+    before = secretive.sealed(secretive.mine)
+    shutil.rmtree(secretive.place.folder / "log")
+    static.place(node, secretive.place.folder)
+    [now] = secretive.sealed(secretive.mine)
+
+    assert [now] != before
+    assert total(secretive.run()) == "25"
+    assert before[0].write_bytes(now.read_bytes())  # at the old name: tried after the new one
+    now.unlink()
+    assert "somebody else" in secretive.gaps(secretive.run())[0]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bcca_node.packmaker import collect, suppliers
+from bcca_node.packmaker import collect, told
 from bcca_protocol.errors import LimitError, UnproductiveError
 from bcca_protocol.inventory import Interval
 
@@ -90,8 +90,8 @@ def test_a_chain_longer_than_any_is_cut_where_it_is_too_long(
 def test_a_supplier_that_brings_more_than_anybody_may_is_its_own_gap_and_ends_no_run(
     market: Any, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
-    monkeypatch.setattr(suppliers, limit, 20)
-    monkeypatch.setattr(suppliers, "SURE_OF_ONE", 10)
+    monkeypatch.setattr(told, limit, 20)
+    monkeypatch.setattr(told, "SURE_OF_ONE", 10)
     flood, little = market.new_urn(LIAR), market.sold("4")
     parts = [market.part(LIAR, flood, "7", batch=f"b{number}") for number in range(25)]
     market.publish(LIAR, *parts)
@@ -108,9 +108,9 @@ def test_a_supplier_that_brings_more_than_anybody_may_is_its_own_gap_and_ends_no
 def test_a_run_that_others_have_filled_has_room_for_what_one_more_supplier_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(suppliers, "MAX_STATEMENTS", 20)
-    monkeypatch.setattr(suppliers, "SURE_OF_ONE", 3)
-    count = suppliers.Count()
+    monkeypatch.setattr(told, "MAX_STATEMENTS", 20)
+    monkeypatch.setattr(told, "SURE_OF_ONE", 3)
+    count = told.Count()
     count.add("liar.example", map(str, range(20)))
     count.add("liar.example", map(str, range(20)))  # the same again is no more
 

@@ -11,6 +11,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from bcca_node.demo import sharing
 from bcca_node.demo.network import Member, Network
 from bcca_node.demo.roster import company_of
 from bcca_node.demo.survey import survey
@@ -25,11 +28,24 @@ from bcca_node.supplier.case_drafts import draft_predicates, last_full_year
 from bcca_node.supplier.cases import Case, Reference, urn
 from bcca_protocol import period
 from bcca_protocol.errors import RefusedError, UnavailableError
-from bcca_protocol.statement import PartialFootprint
+from bcca_protocol.keys import Role
+from bcca_protocol.statement import PartialFootprint, Sharing
 
 BUNDLE = "pack.bcca.jsonl"
 PUBLISHING = 4  # nodes publishing at once: more only wait for the two cores
 VERIFY_SECONDS = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Play:
+    """What is added up, and by process whose statement is not public.
+
+    Where any is not, each company shows its customers what they buy, and hands on what it may.
+    """
+
+    case: Case
+    reference: Reference
+    shared: Mapping[str, Sharing]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,19 +88,20 @@ class Shown:
     checked: Checked
 
 
-async def show(
-    network: Network, case: Case, reference: Reference, folder: Path, watcher: Watcher
-) -> Shown:
-    """Return what came of publishing, collecting, adding up and checking `case` on `network`."""
+async def show(network: Network, play: Play, folder: Path, watcher: Watcher) -> Shown:
+    """Return what came of publishing, collecting, adding up and checking a case on `network`."""
+    case, reference, shared = play.case, play.reference, play.shared
     head = network.members[company_of(case, reference.process_id).id]
     trusted = head.node.trust.required()
-    async with Fetcher(guard.hosts_of(trusted)) as fetcher:
-        drafts = _drafts(network, case)
-        watcher.step(f"{len(drafts)} companies sign and publish {len(case.processes)} statements")
-        turns = asyncio.Semaphore(PUBLISHING)
-        await asyncio.gather(
-            *(_publish(network.members[id_], each, fetcher, turns) for id_, each in drafts.items())
-        )
+    signer = head.node.keys.signer(Role.REQUEST)
+    async with Fetcher(guard.hosts_of(trusted), signer=signer) as fetcher:
+        said = drafts(network, case, shared)
+        watcher.step(f"{len(said)} companies sign and publish {len(case.processes)} statements")
+        await publish_all(network, said, fetcher)
+        if shared:
+            watcher.step("each shows its customers what they buy, and collects what it may hand on")
+            sharing.acquaint(network, case)
+            await sharing.gather_all(network)
         watcher.step(f"{head.seat.name} collects, tier by tier, and verifies")
         run = await roll_up(
             head.node,
@@ -98,7 +115,8 @@ async def show(
         )
         every = await survey(network, head, case, run.sum, fetcher)
     watcher.step("the bundle is written, and bcca-verify checks it in a process of its own")
-    bundle = _write(head, run, folder / BUNDLE)
+    # Where not all of it is public, all of it is for the pack maker itself.
+    bundle = _write(head, run, folder / BUNDLE, to=head.node.origin if shared else None)
     policy = head.node.settings.data / "policy.txt"
     return Shown(
         run=run,
@@ -112,14 +130,17 @@ async def show(
     )
 
 
-def _drafts(network: Network, case: Case) -> dict[str, list[PartialFootprint]]:
+def drafts(
+    network: Network, case: Case, shared: Mapping[str, Sharing]
+) -> dict[str, list[PartialFootprint]]:
     """Return what each company states of its own processes, by the id of its seat."""
+    urns = {urn(case.name, process_id): each for process_id, each in shared.items()}
     makers = {each: company_of(case, each) for each in case.processes}
     shares: dict[str, list[str]] = {}
     for process_id, company in makers.items():
         shares.setdefault(company.id, []).append(process_id)
     year = last_full_year(datetime.now(UTC))
-    return {
+    said = {
         company: draft_predicates(
             case,
             processes,
@@ -129,25 +150,44 @@ def _drafts(network: Network, case: Case) -> dict[str, list[PartialFootprint]]:
         )
         for company, processes in shares.items()
     }
+    return {
+        company: [
+            msgspec.structs.replace(each, sharing=urns.get(each.product.id, each.sharing))
+            for each in parts
+        ]
+        for company, parts in said.items()
+    }
+
+
+async def publish_all(
+    network: Network, said: Mapping[str, Sequence[PartialFootprint]], fetcher: Fetcher
+) -> None:
+    """Let each company sign and publish its own; raises UnavailableError without a quorum."""
+    turns = asyncio.Semaphore(PUBLISHING)
+    members = network.members
+    await asyncio.gather(
+        *(_publish(members[id_], each, fetcher, turns) for id_, each in said.items())
+    )
 
 
 async def _publish(
     member: Member,
-    drafts: Sequence[PartialFootprint],
+    said: Sequence[PartialFootprint],
     fetcher: Fetcher,
     turns: asyncio.Semaphore,
 ) -> None:
     async with turns:
-        await asyncio.to_thread(publish, member.node, drafts)
+        await asyncio.to_thread(publish, member.node, said)
         witnessed = await witness(member.node, fetcher)
     if not witnessed.published:
         raise UnavailableError(f"{member.seat.id}: {witnessed}")
 
 
-def _write(head: Member, run: Run, path: Path) -> Path:
+def _write(head: Member, run: Run, path: Path, *, to: str | None) -> Path:
     made = period.text_at(head.node.clock())
     with path.open("xb") as file:
-        file.writelines(write_bundle(head.node, run.statement.product.id, made=made))
+        product = run.statement.product.id
+        file.writelines(write_bundle(head.node, product, made=made, recipient=to))
     return path
 
 

@@ -11,6 +11,7 @@ from bcca_node.ledger.copied import LOG, Address
 from bcca_node.ledger.copying import Reader
 from bcca_node.network.client import Fetcher
 from bcca_node.packmaker import held, source
+from bcca_node.packmaker.circle import Circle
 from bcca_node.packmaker.held import Held
 from bcca_node.packmaker.run import Sum
 from bcca_node.supplier.cases import Case, urn
@@ -65,8 +66,9 @@ async def _read(
     )
     trusted = node.trust.required()
     reader = Reader(node=node, fetcher=fetcher, trusted=trusted, at=node.clock())
-    read = await source.read_log(reader, address)
-    items = await source.read_statements(fetcher, read, product)
+    circle = Circle.of(node)
+    read = await source.read_log(reader, circle, address)
+    items = await source.read_statements(reader, circle, read, product)
     found = (held.hold(item.envelope, read.log) for item in items)
     return [each for each in found if each is not None]
 

@@ -6,18 +6,20 @@ that is down, or lies, stops nobody else: its products are missing, with the rea
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bcca_node.ledger.copying import Reader
 from bcca_node.ledger.node import Node
 from bcca_node.network.client import Fetcher
 from bcca_node.packmaker import held
+from bcca_node.packmaker.circle import Circle
 from bcca_node.packmaker.held import Held
 from bcca_node.packmaker.routes import Routes
 from bcca_node.packmaker.source import ReadLog
-from bcca_node.packmaker.suppliers import Ask, FromCopies, Suppliers
-from bcca_node.storage import seen
+from bcca_node.packmaker.suppliers import FromCopies, Suppliers
+from bcca_node.packmaker.told import Ask
+from bcca_node.storage import feed, seen
 from bcca_node.storage.seen import FetchedStatement
 from bcca_protocol.graph import Choice, Chooser, Missing, chooser
 from bcca_protocol.partial import Bought, Part
@@ -64,7 +66,8 @@ class Collected:
     """What a run has read: `reached` are the parts that the roots are made of.
 
     `troubles` says by (origin, product) what went wrong with whom, `copied` by origin where copies
-    stood in for a supplier that did not answer.
+    stood in for a supplier that did not answer, `handed_on` by origin who handed on what a supplier
+    does not show here itself.
     """
 
     own: VerifiedLog
@@ -72,6 +75,7 @@ class Collected:
     reached: Mapping[str, Held]
     troubles: Mapping[tuple[str, str], str]
     copied: Mapping[str, FromCopies]
+    handed_on: Mapping[str, frozenset[str]]
     choose: Chooser
 
 
@@ -90,6 +94,7 @@ async def collect(node: Node, fetcher: Fetcher, roots: Sequence[Held], plan: Pla
         reached=run.reached,
         troubles=run.troubles,
         copied=run.suppliers.copied,
+        handed_on=run.suppliers.handed_on,
         choose=run.chooser(),
     )
 
@@ -102,16 +107,18 @@ class _Run:
         self._plan = plan
         trusted = node.trust.required()
         self._turn = asyncio.Semaphore(plan.concurrency)
-        self._routes = Routes(trusted)
+        circle = Circle.of(node)
+        self._routes = Routes(trusted, circle.urls())
         reader = Reader(
             node=node, fetcher=fetcher, trusted=trusted, at=plan.at, max_age=plan.max_age
         )
-        self.suppliers = Suppliers(reader, self._routes, plan.supplier_seconds)
+        self.suppliers = Suppliers(reader, self._routes, circle, plan.supplier_seconds)
         self._asked: set[tuple[str, Ask]] = set()
         self._tiers = 0
         self.known: dict[str, Held] = {}
         self.reached: dict[str, Held] = {}
         self.troubles: dict[tuple[str, str], str] = {}
+        self._absent: dict[tuple[str, str], str] = {}
         with node.database.read() as session:
             self.own = held.own_log(node, session, trusted, at=plan.at)
 
@@ -139,7 +146,7 @@ class _Run:
         return chosen
 
     def remember(self) -> None:
-        """Keep the statements that count; the logs were kept as they were read."""
+        """Keep the statements that count, and what feeds what; logs were kept as they were read."""
         kept = [
             FetchedStatement(
                 commitment=name,
@@ -153,8 +160,23 @@ class _Run:
             for name, each in self.reached.items()
             if each.part.issuer != self._node.origin
         ]
+        named = [
+            (name, {bought.origin for bought in each.part.bought})
+            for name, each in self.reached.items()
+        ]
         with self._node.database.write() as session:
             seen.put_statements(session, kept)
+            feed.put_named(session, named)
+            feed.put(session, self._edges())
+
+    def _edges(self) -> Iterator[tuple[str, str]]:
+        """Yield each statement that was reached beside each that was chosen to feed it."""
+        choose = self._chooser()
+        for name, each in self.reached.items():
+            for bought in each.part.bought:
+                choice = choose(each.part, bought)
+                if not isinstance(choice, Missing) and choice.fact.commitment in self.reached:
+                    yield name, choice.fact.commitment
 
     def _chosen_for(self, consumers: Iterable[Held]) -> list[Held]:
         """Return what feeds the inputs of `consumers` and was not reached before."""
@@ -166,11 +188,12 @@ class _Run:
     def _chooser(self) -> Chooser:
         """Return what feeds each input; a missing one says what went wrong with its supplier."""
         choose = chooser((each.signed for each in self.known.values()), self._plan.period)
-        troubles = self.troubles
+        troubles, absent = self.troubles, self._absent
 
         def explained(consumer: Part, bought: Bought) -> Choice:
             choice = choose(consumer, bought)
-            why = troubles.get((bought.origin, bought.product))
+            where = bought.origin, bought.product
+            why = troubles.get(where) or absent.get(where)
             return Missing(why) if why is not None and isinstance(choice, Missing) else choice
 
         return explained
@@ -197,6 +220,8 @@ class _Run:
                 self._know(told.found)
                 self._know(self._ended(origin, asks))
                 self.troubles |= {(origin, a.product): why for a, why in told.troubles.items()}
+                absent = {ask: why for ask, why in told.absent.items() if self._lacks(origin, ask)}
+                self._absent |= {(origin, ask.product): why for ask, why in absent.items()}
         self._tell()
 
     def _read_own(self, asks: Sequence[Ask]) -> None:
@@ -216,6 +241,14 @@ class _Run:
                 for ask in asks
                 for each in held.ended(session, read.log, vkey, ask.product, self.known)
             ]
+
+    def _lacks(self, origin: str, ask: Ask) -> bool:
+        """Say whether no statement of a product is known, current or not."""
+        return not any(
+            (each.part.issuer, each.part.product) == (origin, ask.product)
+            and ask.pinned in (None, each.part.commitment)
+            for each in self.known.values()
+        )
 
     def _know(self, found: Iterable[Held]) -> None:
         self.known |= {each.part.commitment: each for each in found}

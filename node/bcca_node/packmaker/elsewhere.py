@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
-from bcca_node.ledger import identity, mirror
+from bcca_node.ledger import mirror
 from bcca_node.ledger.copied import Address, CopiedLog
 from bcca_node.ledger.copying import Reader, naming
 from bcca_node.network import descriptor, lines, tlog
@@ -20,6 +20,8 @@ from bcca_node.network.limits import MAX_ANSWER_BYTES, MAX_DESCRIPTOR_BYTES
 from bcca_node.network.lines import Item
 from bcca_node.packmaker.routes import Keepers
 from bcca_node.packmaker.source import ReadLog, require_fresh, require_one_log
+from bcca_node.packmaker.told import Ask
+from bcca_node.sharing import copies, peers
 from bcca_node.storage.witnessed import origin_hash
 from bcca_protocol import policy
 from bcca_protocol.errors import BccaError, UnavailableError
@@ -78,23 +80,25 @@ async def read_log(
 
 
 async def read_statements(
-    reader: Reader, address: Address, place: Place, product: str, pinned: str | None
+    reader: Reader, origin: str, base: str | None, ask: Ask, audience: str | None
 ) -> list[Item]:
-    """Return what a place holds of a product, and the pinned statement; nothing verified yet.
+    """Return what the node at `base` holds of a product of `origin`, and the pinned statement.
 
-    Raises UnavailableError, RefusedError.
+    None is this very node. Nothing is verified yet. Raises UnavailableError, RefusedError.
     """
-    if place.base is None:
-        return await asyncio.to_thread(_own_items, reader, address, product, pinned)
-    url = f"{place.url}/statements?product={quote(product, safe='')}"
-    body = await reader.fetcher.find(url, limit=MAX_ANSWER_BYTES)
+    if base is None:
+        hashed = origin_hash(origin)
+        return await asyncio.to_thread(copies.held, reader.node, hashed, ask.product, ask.pinned)
+    copy = mirror.url_of(base, origin)
+    url = f"{copy}/statements?product={quote(ask.product, safe='')}"
+    body = await reader.fetcher.find(url, limit=MAX_ANSWER_BYTES, audience=audience)
     with naming(url):
         items = [] if body is None else await lines.decode_answer(body)
-    if pinned in (None, *(item.commitment for item in items)):
+    if ask.pinned is None or ask.pinned in {item.commitment for item in items}:
         return items
-    url = f"{place.url}/statements/{pinned}"
-    envelope = await reader.fetcher.find(url, limit=MAX_ANSWER_BYTES)
-    alone = [] if envelope is None else [Item(commitment=str(pinned), index=0, envelope=envelope)]
+    url = f"{copy}/statements/{ask.pinned}"
+    envelope = await reader.fetcher.find(url, limit=MAX_ANSWER_BYTES, audience=audience)
+    alone = [] if envelope is None else [Item(commitment=ask.pinned, index=0, envelope=envelope)]
     return items + alone
 
 
@@ -126,7 +130,7 @@ async def _shown(reader: Reader, address: Address, base: str, *, is_near: bool) 
 async def _read(reader: Reader, address: Address, place: Place) -> ReadLog:
     if place.base is None:
         log = await reader.read_held(address)
-        about = await asyncio.to_thread(identity.descriptor, reader.node)
+        about = await asyncio.to_thread(peers.known, reader.node)
     else:
         log = await reader.read(replace(address, via=place.url))
         about = await _description(reader, place.base)
@@ -141,13 +145,3 @@ async def _description(reader: Reader, base: str) -> Descriptor:
     body = await reader.fetcher.get(url, limit=MAX_DESCRIPTOR_BYTES)
     with naming(url):
         return descriptor.decode(body)
-
-
-def _own_items(reader: Reader, address: Address, product: str, pinned: str | None) -> list[Item]:
-    hashed = origin_hash(address.origin)
-    items = mirror.statements(reader.node, hashed, product) or []
-    if pinned in (None, *(item.commitment for item in items)):
-        return items
-    envelope = mirror.statement(reader.node, hashed, str(pinned))
-    alone = [] if envelope is None else [Item(commitment=str(pinned), index=0, envelope=envelope)]
-    return items + alone

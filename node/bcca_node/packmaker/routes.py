@@ -1,7 +1,8 @@
 """Where the log of a supplier is, and with which key it is verified (SPEC 6.1.4).
 
-The policy names direct suppliers. Whoever is further upstream is introduced: a statement names
-its log's key, and the descriptor of the statement's issuer hints at a URL. The key decides.
+The policy names direct suppliers. Whoever is further upstream, or a partner that the policy does
+not name, is introduced: a statement names its log's key, and a partner's own word or a descriptor
+hints at a URL. The key decides.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,31 +42,40 @@ class _Naming:
 
 
 class Routes:
-    """The logs that a run may read."""
+    """The logs that a run may read, and who may hand on what of which supplier."""
 
-    def __init__(self, trusted: Policy) -> None:
-        """Know the logs of the policy."""
+    def __init__(self, trusted: Policy, partners: Mapping[str, str] | None = None) -> None:
+        """Know the logs of the policy, and the base URLs of partners by origin."""
         self._trusted = trusted
+        self._partners = dict(partners or {})
         self._named: dict[str, _Naming] = {}
         self._customers: dict[str, list[str]] = {}
+        self._above: dict[tuple[str, str], dict[str, None]] = {}
+        self._origins: dict[str, str] = {}
         self._members = _members(trusted)
         self._peers: list[str] = []
 
     def learn(self, tier: Sequence[Part], logs: Mapping[str, ReadLog]) -> None:
         """Take the names that a tier's statements give; names of earlier tiers stay."""
         fresh: dict[str, _Naming] = {}
+        self._origins = {_base(read): origin for origin, read in logs.items() if read.address.url}
+        self._origins |= {url: origin for origin, url in self._partners.items()}
         for part in sorted(tier, key=lambda each: (each.issuer, each.product, each.commitment)):
             read = logs.get(part.issuer)
-            about = None if read is None else read.about
+            above = self._may_hold(part, read)
+            about = [
+                logs[o].about for o in map(self.origin_at, above) if o is not None and o in logs
+            ]
             for bought in part.bought:
                 naming = fresh.setdefault(bought.origin, _Naming(part.issuer, []))
                 if bought.key not in naming.keys:
                     naming.keys.append(bought.key)
-                if about is not None and naming.url is None:
-                    naming.url = about.peers.get(bought.origin)
-                if read is not None:
-                    base = read.address.url.removesuffix(LOG)
-                    self._customers.setdefault(bought.origin, []).append(base)
+                if naming.url is None:
+                    hints = (each.peers.get(bought.origin) for each in about)
+                    naming.url = next(filter(None, hints), None)
+                if read is not None and read.address.url:
+                    self._customers.setdefault(bought.origin, []).append(_base(read))
+                self._above.setdefault((bought.origin, bought.product), {}).update(above)
         self._named = fresh | self._named
         abouts = [logs[origin].about for origin in sorted(logs)]
         named = zip_longest(*(sorted(about.peers.values()) for about in abouts))
@@ -78,20 +88,29 @@ class Routes:
         Raises UnavailableError where nobody says where it is, MalformedError for a key that is
         none.
         """
+        found = self.key_of(origin)
+        if not found.url:
+            raise UnavailableError(_nowhere(origin))
+        return found
+
+    def key_of(self, origin: str) -> Address:
+        """Return what `address` would, without a URL where nobody says where the log is.
+
+        Raises UnavailableError where nobody names its key either.
+        """
         line = self._trusted.logs.get(origin)
         naming = self._named.get(origin)
-        hint = None if naming is None or naming.url is None else naming.url.rstrip("/") + LOG
-        if line is not None and (url := line.url or hint) is not None:
-            return Address(origin=origin, key=line.key, url=url, introduced_by=None)
-        if naming is None or hint is None:
-            raise UnavailableError(
-                f"log {origin}: neither the policy nor a customer of it says where it is"
-            )
+        hint = self._partners.get(origin) or (None if naming is None else naming.url)
+        url = "" if hint is None else hint.rstrip("/") + LOG
+        if line is not None and (line.url or url):
+            return Address(origin=origin, key=line.key, url=line.url or url, introduced_by=None)
+        if naming is None:
+            raise UnavailableError(_nowhere(origin))
         key, *others = naming.keys
         return Address(
             origin=origin,
             key=VerifierKey.parse(key),
-            url=hint,
+            url=url,
             introduced_by=naming.introducer,
             also_named=tuple(others),
         )
@@ -101,11 +120,47 @@ class Routes:
 
         Left out are its own node and that at `but`.
         """
-        out = {self.address(origin).url.removesuffix(LOG), but.rstrip("/")}
+        out = {self.key_of(origin).url.removesuffix(LOG), but.rstrip("/")}
         customers = _bases(self._customers.get(origin, []), out)[:MAX_CUSTOMERS]
-        near = _bases([*customers, *self._members], out)
+        above = [url for about, found in self._above.items() if about[0] == origin for url in found]
+        partners = [url for url in above if self._is_partner(url)]
+        near = _bases([*customers, *partners, *self._members], out)
         others = _bases(self._peers, out | set(near))
         return Keepers(near=near, others=others[: MAX_COPIES - len(customers)])
+
+    def handers_on(self, origin: str, product: str, *, but: str) -> list[str]:
+        """Return the base URLs of nodes below a product, which may show what its maker does not.
+
+        Partners, to whom this node is somebody, come first. Left out is the node at `but`.
+        """
+        out = {self.key_of(origin).url.removesuffix(LOG), but.rstrip("/")}
+        found = _bases(list(self._above.get((origin, product), {})), out)
+        partners = [url for url in found if self._is_partner(url)]
+        others = [url for url in found if not self._is_partner(url)]
+        return partners + others[:MAX_CUSTOMERS]
+
+    def origin_at(self, base: str) -> str | None:
+        """Return whose node is at a base URL, of those that were met and of partners."""
+        return self._origins.get(base)
+
+    def _may_hold(self, part: Part, read: ReadLog | None) -> dict[str, None]:
+        """Return the nodes that may hold what feeds a part: its maker's, and those below."""
+        below = self._above.get((part.issuer, part.product), {})
+        own = {} if read is None or not read.address.url else {_base(read): None}
+        partners = [url for url in below if self._is_partner(url)]
+        others = [url for url in below if not self._is_partner(url)]
+        return own | dict.fromkeys(partners + others[:MAX_CUSTOMERS])
+
+    def _is_partner(self, base: str) -> bool:
+        return self._origins.get(base) in self._partners
+
+
+def _base(read: ReadLog) -> str:
+    return read.address.url.removesuffix(LOG)
+
+
+def _nowhere(origin: str) -> str:
+    return f"log {origin}: neither the policy nor a customer of it says where it is"
 
 
 def _bases(urls: Sequence[str], out: set[str]) -> list[str]:

@@ -1,18 +1,21 @@
 """One supplier read over HTTP: its log up to a quorum's head, then its statements (SPEC 6).
 
-Every byte is hostile until the head, the entries and each signature are verified.
+Every byte is hostile until the head, the entries and each signature are verified. Partners are
+asked with a signature, everybody else without: they show a stranger only what is public.
 """
 
+import asyncio
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from bcca_node.ledger.copied import LOG, Address
 from bcca_node.ledger.copying import Reader, naming
 from bcca_node.network import descriptor, lines
-from bcca_node.network.client import Fetcher
 from bcca_node.network.descriptor import Descriptor, product_file
 from bcca_node.network.limits import MAX_ANSWER_BYTES, MAX_DESCRIPTOR_BYTES
 from bcca_node.network.lines import Item
+from bcca_node.packmaker.circle import Circle
+from bcca_node.sharing import sealing
 from bcca_protocol import period
 from bcca_protocol.errors import ConflictError, UnavailableError
 from bcca_protocol.verify import VerifiedLog
@@ -32,7 +35,7 @@ class ReadLog:
     via: str | None = None
 
 
-async def read_log(reader: Reader, address: Address) -> ReadLog:
+async def read_log(reader: Reader, circle: Circle, address: Address) -> ReadLog:
     """Return the log at `address`, having fetched only what is new since it was read last.
 
     Raises UnavailableError, also for a log that nobody has seen lately enough, ConflictError for
@@ -41,15 +44,22 @@ async def read_log(reader: Reader, address: Address) -> ReadLog:
     log = await reader.read(address)
     require_one_log(log, address)
     require_fresh(log, reader)
-    about = await _describe(reader.fetcher, address)
+    about = await _describe(reader, address)
+    audience = circle.audience(address.origin)
+    if audience is not None and about.products is None:  # it says more to whom it knows
+        about = await _describe(reader, address, audience)
     return ReadLog(address=address, log=log, about=about)
 
 
-async def read_statements(fetcher: Fetcher, source: ReadLog, product: str) -> list[Item]:
+async def read_statements(
+    reader: Reader, circle: Circle, source: ReadLog, product: str
+) -> list[Item]:
     """Return what a supplier says of one product, nothing of it verified yet."""
+    fetcher = reader.fetcher
     if source.about.products is None:
         url = f"{source.about.statements}?product={quote(product, safe='')}"
-        body = await fetcher.get(url, limit=MAX_ANSWER_BYTES)
+        audience = circle.audience(source.address.origin)
+        body = await fetcher.get(url, limit=MAX_ANSWER_BYTES, audience=audience)
     else:
         url = f"{source.about.products}/{product_file(product)}"
         found = await fetcher.find(url, limit=MAX_ANSWER_BYTES)
@@ -60,10 +70,38 @@ async def read_statements(fetcher: Fetcher, source: ReadLog, product: str) -> li
         return await lines.decode_answer(body)
 
 
-async def read_statement(fetcher: Fetcher, source: ReadLog, commitment: str) -> Item:
-    """Return one statement by its commitment, not verified yet."""
-    body = await fetcher.get(f"{source.about.statements}/{commitment}", limit=MAX_ANSWER_BYTES)
-    return Item(commitment=commitment, index=0, envelope=body)
+async def read_sealed(reader: Reader, circle: Circle, source: ReadLog, product: str) -> list[Item]:
+    """Return what a static supplier has sealed for this node about a product (SPEC 13.12).
+
+    Nothing of it is verified yet. Raises UnavailableError, and RefusedError for a file at the name
+    that is for us, and which does not open as that.
+    """
+    keyring = reader.node.keyring
+    if source.about.products is None or keyring is None:
+        return []
+    base = source.address.url.removesuffix(LOG)
+    for pair in circle.pairs(source.log):
+        url = f"{base}/{sealing.FOLDER}/{pair.name(product)}"
+        body = await reader.fetcher.find(url, limit=sealing.MAX_SEALED_BYTES)
+        if body is not None:
+            with naming(url):
+                return await asyncio.to_thread(
+                    sealing.open_sealed, body, pair, product, keyring.seals
+                )
+    return []
+
+
+async def read_statement(
+    reader: Reader, circle: Circle, source: ReadLog, commitment: str
+) -> list[Item]:
+    """Return one statement by its commitment, not verified yet; none where none is shown."""
+    is_static = source.about.products is not None
+    body = await reader.fetcher.find(
+        f"{source.about.statements}/{commitment}",
+        limit=MAX_ANSWER_BYTES,
+        audience=None if is_static else circle.audience(source.address.origin),
+    )
+    return [] if body is None else [Item(commitment=commitment, index=0, envelope=body)]
 
 
 def require_one_log(log: VerifiedLog, address: Address) -> None:
@@ -90,11 +128,11 @@ def require_fresh(log: VerifiedLog, reader: Reader) -> None:
         )
 
 
-async def _describe(fetcher: Fetcher, address: Address) -> Descriptor:
+async def _describe(reader: Reader, address: Address, audience: str | None = None) -> Descriptor:
     if not address.url.endswith(LOG):
         raise UnavailableError(f"{address.url}: the URL of a log ends in {LOG}")
     url = address.url.removesuffix(LOG) + descriptor.PATH
-    body = await fetcher.get(url, limit=MAX_DESCRIPTOR_BYTES)
+    body = await reader.fetcher.get(url, limit=MAX_DESCRIPTOR_BYTES, audience=audience)
     with naming(url):
         found = descriptor.decode(body)
     if found.origin != address.origin:

@@ -1,40 +1,26 @@
 """Suppliers, each asked itself, and where it does not answer, those who hold copies.
 
-What a supplier answers wrongly, or too much of, is its own trouble. A copy stands in for silence
-alone.
+What a supplier answers wrongly, or too much of, is its own trouble. A copy stands in for silence,
+and for what its maker shows to its own customers alone: hidden and absent look alike.
 """
 
 import asyncio
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from bcca_node.ledger.copying import Reader
-from bcca_node.network.lines import Item
-from bcca_node.packmaker import elsewhere, held, source
+from bcca_node.packmaker import elsewhere, source
+from bcca_node.packmaker.circle import Circle
 from bcca_node.packmaker.elsewhere import Place
-from bcca_node.packmaker.held import Held
 from bcca_node.packmaker.routes import Routes
 from bcca_node.packmaker.source import ReadLog
-from bcca_protocol.errors import BccaError, LimitError, StatementError, UnavailableError
-from bcca_protocol.verify import VerifiedLog
+from bcca_node.packmaker.told import Ask, Count, Told, shown
+from bcca_protocol.errors import BccaError, UnavailableError
 from bcca_protocol.wire import showable
 
-MAX_REASON_CHARS = 500  # of what somebody else's answer puts into our words
-MAX_OF_ONE = 20_000  # statements of one supplier in a run: 340 MB at 17 kB each
-MAX_STATEMENTS = 100_000  # of one run: 2 GB while they are read
-SURE_OF_ONE = 1_000  # statements that every supplier may bring, however many others have brought
 MAX_AT_ONCE = 4  # copies that are asked at once for statements of one supplier
-_BLOCK = 16  # statements that are verified at once, before somebody else has a turn
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """One product wanted of one supplier; `pinned` where the buyer names the statement."""
-
-    product: str
-    pinned: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,71 +31,18 @@ class FromCopies:
     reason: str
 
 
-class Count:
-    """How many statements each supplier has brought in a run."""
-
-    def __init__(self) -> None:
-        """Nobody has brought any."""
-        self._of: dict[str, set[str]] = {}
-
-    def add(self, origin: str, commitments: Iterable[str]) -> None:
-        """Count statements of one supplier, each once; raises LimitError and counts none of them.
-
-        Who brings too many is refused, and nobody else for its sake.
-        """
-        mine = self._of.get(origin, set())
-        now = mine | set(commitments)
-        others = sum(map(len, self._of.values())) - len(mine)
-        limit = max(min(MAX_OF_ONE, MAX_STATEMENTS - others), SURE_OF_ONE)
-        if len(now) > limit:
-            raise LimitError(f"{origin}: over {limit} statements in one run")
-        self._of[origin] = now
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What a supplier says in answer to some asks, verified, and what went wrong with which."""
-
-    count: Count
-    found: list[Held] = field(default_factory=list)
-    troubles: dict[Ask, str] = field(default_factory=dict)
-
-    def blame(self, asks: Iterable[Ask], reason: object) -> None:
-        """Note what went wrong."""
-        self.troubles.update(dict.fromkeys(asks, _shown(reason)))
-
-    async def take(self, items: Iterable[Item], log: VerifiedLog, ask: Ask) -> bool:
-        """Verify items about a product; return whether any holds. One refused is told alone.
-
-        That is done aside, so that others go on meanwhile, and ends when it is cancelled.
-        """
-        kept: dict[str, Held] = {}
-        distinct = _distinct(items)
-        for first in range(0, len(distinct), _BLOCK):
-            block = distinct[first : first + _BLOCK]
-            found, refused = await asyncio.to_thread(_verified, block, log, ask.product)
-            kept |= {each.part.commitment: each for each in found}
-            if refused is not None:
-                self.blame([ask], refused)
-        try:
-            self.count.add(log.origin, kept)
-        except LimitError as error:
-            self.blame([ask], error)
-            return False
-        self.found.extend(kept.values())
-        return bool(kept)
-
-
 class Suppliers:
     """The suppliers of a run: `logs` are those read so far, `copied` where copies stood in.
 
-    Each has `seconds` for all that it is asked at once, and those with copies of it as many again.
+    `handed_on` says by supplier who handed on what that does not show here itself. Each has
+    `seconds` for all that it is asked at once, and those with copies of it as many again.
     """
 
-    def __init__(self, reader: Reader, routes: Routes, seconds: float) -> None:
+    def __init__(self, reader: Reader, routes: Routes, circle: Circle, seconds: float) -> None:
         """Nobody is asked yet."""
         self._reader = reader
         self._routes = routes
+        self._circle = circle
         self._seconds = seconds
         self._count = Count()
         self._closed: dict[str, BccaError] = {}
@@ -117,6 +50,7 @@ class Suppliers:
         self._without_copy: dict[str, BccaError] = {}
         self.logs: dict[str, ReadLog] = {}
         self.copied: dict[str, FromCopies] = {}
+        self.handed_on: dict[str, frozenset[str]] = {}
 
     async def ask(self, origin: str, asks: Sequence[Ask]) -> Told:
         """Return what the supplier of `origin` tells; what goes wrong is in it."""
@@ -124,6 +58,10 @@ class Suppliers:
         silent = await self._ask_itself(origin, asks, told)
         if silent:
             await self._ask_elsewhere(origin, silent, told)
+        answered = [ask for ask in asks if ask not in silent and ask not in told.troubles]
+        hidden = [ask for ask in answered if not told.answers(ask)]
+        for ask in hidden:
+            await self._ask_below(self.logs[origin], ask, told, self._seconds / len(hidden))
         return told
 
     async def _ask_itself(
@@ -136,7 +74,7 @@ class Suppliers:
                 read = await self._open(origin)
                 for ask in asks:
                     try:
-                        await told.take(await self._items(read, ask), read.log, ask)
+                        await self._take_its_own(read, ask, told)
                     except UnavailableError as error:
                         silent[ask] = error
                     except BccaError as error:
@@ -159,17 +97,48 @@ class Suppliers:
         if origin not in self.logs:
             try:
                 address = self._routes.address(origin)
-                self.logs[origin] = await source.read_log(self._reader, address)
+                self.logs[origin] = await source.read_log(self._reader, self._circle, address)
             except BccaError as error:
                 self._closed[origin] = error
                 raise
         return self.logs[origin]
 
-    async def _items(self, read: ReadLog, ask: Ask) -> list[Item]:
-        items = await source.read_statements(self._reader.fetcher, read, ask.product)
-        if ask.pinned not in (None, *(item.commitment for item in items)):
-            items.append(await source.read_statement(self._reader.fetcher, read, str(ask.pinned)))
-        return items
+    async def _take_its_own(self, read: ReadLog, ask: Ask, told: Told) -> None:
+        """Take what a supplier shows of a product, and what it has sealed for this node."""
+        about = self._reader, self._circle, read
+        items = await source.read_statements(*about, ask.product)
+        if ask.pinned is not None and ask.pinned not in {item.commitment for item in items}:
+            items += await source.read_statement(*about, ask.pinned)
+        await told.take(items, read.log, ask)
+        await told.take(await source.read_sealed(*about, ask.product), read.log, ask)
+
+    async def _ask_below(self, read: ReadLog, ask: Ask, told: Told, seconds: float) -> None:
+        """Take what nodes below hand on, or this one holds, of what its maker does not show.
+
+        They have `seconds` together, each a share that no other can use up. Where nobody shows
+        anything, say so: whether there is anything, nobody can tell.
+        """
+        origin = read.address.origin
+        own = self._reader.node.settings.url
+        below = self._routes.handers_on(origin, ask.product, but=own)
+        turn = asyncio.Semaphore(MAX_AT_ONCE)
+        share = seconds / math.ceil((1 + len(below)) / MAX_AT_ONCE)
+
+        async def take(base: str | None) -> bool:
+            async with turn:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(share):
+                        return await self._take_one(base, read, ask, told)
+            return False
+
+        *theirs, held = await asyncio.gather(*map(take, (*below, None)))
+        by = {self._name(base) for base, holds in zip(below, theirs, strict=True) if holds}
+        if not by and held:
+            by = {self._reader.node.origin}
+        if by:
+            self.handed_on[origin] = self.handed_on.get(origin, frozenset()) | by
+        if not told.answers(ask):
+            told.absent[ask] = self._absent(origin, ask)
 
     async def _ask_elsewhere(self, origin: str, silent: dict[Ask, BccaError], told: Told) -> None:
         """Take from copies what a supplier did not answer; else its silence is the trouble."""
@@ -198,7 +167,7 @@ class Suppliers:
         if origin in self._without_copy:
             raise self._without_copy[origin]
         try:
-            address = self._routes.address(origin)
+            address = self._routes.key_of(origin)
             if origin not in self._places:
                 own = self._reader.node.settings.url
                 keepers = self._routes.keepers(origin, but=own)
@@ -227,7 +196,7 @@ class Suppliers:
         async def take_all(place: Place) -> None:
             async with asyncio.timeout(seconds):
                 for ask, why in silent.items():
-                    if await self._take_one(place, read, ask, told):
+                    if await self._take_one(place.base, read, ask, told):
                         left.pop(ask, None)
                         self._note(read.address.origin, place, why)
 
@@ -238,19 +207,34 @@ class Suppliers:
 
         await asyncio.gather(*map(take, places))
 
-    async def _take_one(self, place: Place, read: ReadLog, ask: Ask, told: Told) -> bool:
-        """Take what a place holds of a product; return whether any of it holds."""
-        theirs = Told(self._count)
+    async def _take_one(self, base: str | None, read: ReadLog, ask: Ask, told: Told) -> bool:
+        """Take what a node holds of a product; return whether any of it holds."""
+        theirs, origin = Told(self._count), read.address.origin
+        audience = None if base is None else self._circle.audience(self._routes.origin_at(base))
         try:
-            items = await elsewhere.read_statements(
-                self._reader, read.address, place, ask.product, ask.pinned
-            )
+            items = await elsewhere.read_statements(self._reader, origin, base, ask, audience)
         except BccaError:
             return False
         if not await theirs.take(items, read.log, ask):
             return False
         told.found.extend(theirs.found)
         return True
+
+    def _name(self, base: str) -> str:
+        """Return who is at a base URL, as far as that is known."""
+        return self._routes.origin_at(base) or showable(base)
+
+    def _absent(self, origin: str, ask: Ask) -> str:
+        """Return that nobody shows a product, and what can be done about it."""
+        pinned = f" with commitment {ask.pinned}" if ask.pinned is not None else ""
+        how = "bcca request"
+        if self._circle.audience(origin) is not None:
+            how = f"bcca request {origin} --product {ask.product}"
+        return shown(
+            f"no statement for {ask.product} of {origin}{pinned}: neither it nor anybody met who "
+            "buys of it shows one here; there may be none, or it is not shared with this node: ask "
+            f"for it (`{how}`)"
+        )
 
     def _note(self, origin: str, place: Place, why: BccaError) -> None:
         """Say that a copy stood in for a supplier, in the order of places whoever was first."""
@@ -259,40 +243,4 @@ class Suppliers:
         used = {url} if before is None else {url, *before.urls}
         known = dict.fromkeys(showable(each.url) for each in self._places[origin])
         urls = tuple(each for each in known if each in used)
-        self.copied[origin] = FromCopies(urls=urls, reason=_shown(why))
-
-
-def _shown(reason: object) -> str:
-    return showable(str(reason))[:MAX_REASON_CHARS]
-
-
-def _distinct(items: Iterable[Item]) -> list[Item]:
-    """Return items without what is repeated: it would be verified again and change nothing."""
-    return list({each.envelope: each for each in items}.values())
-
-
-def _verified(
-    items: Iterable[Item], log: VerifiedLog, product: str
-) -> tuple[list[Held], BccaError | None]:
-    """Return the partial footprints in `items` that hold, and why the last other one does not."""
-    kept: list[Held] = []
-    refused = None
-    for item in items:
-        try:
-            kept += _part(item, log, product)
-        except BccaError as error:
-            refused = error
-    return kept, refused
-
-
-def _part(item: Item, log: VerifiedLog, product: str) -> list[Held]:
-    """Return the partial footprint in `item`; raises StatementError for another product."""
-    found = held.hold(item.envelope, log)
-    if found is None:
-        return []
-    if found.part.product != product:
-        raise StatementError(
-            f"statement {found.part.commitment} of {found.part.issuer} is about "
-            f"{found.part.product}, where {product} was asked"
-        )
-    return [found]
+        self.copied[origin] = FromCopies(urls=urls, reason=shown(why))
