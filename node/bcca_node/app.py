@@ -7,14 +7,34 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.config import LOGGING_CONFIG
 
 from bcca_node.ledger.keeper import Keeper
 from bcca_node.ledger.node import Node
 from bcca_node.ledger.press import Press
+from bcca_node.network.client import Fetcher
 from bcca_node.network.desk import listening
-from bcca_node.web import identity, log, mirror, statements, witness
+from bcca_node.packmaker.gather import Gathered, gather
+from bcca_node.partners.clerk import Clerk, Extra
+from bcca_node.web import (
+    callers,
+    events,
+    identity,
+    invitations,
+    log,
+    mirror,
+    openapi,
+    statements,
+    witness,
+)
 from bcca_node.web.desk import create_desk
+from bcca_node.web.gate import Gate
+from bcca_node.web.journal import Journal
+from bcca_node.web.limits import MAX_HEAD_BYTES, Limits
+from bcca_node.web.openapi import Document
 from bcca_node.web.parts import add_errors
+from bcca_node.web.patience import PatientProtocol
+from bcca_node.web.shortcut import Shortcut
 
 SHUTDOWN_SECONDS = 5  # an answer under way may finish
 
@@ -22,7 +42,8 @@ SHUTDOWN_SECONDS = 5  # an answer under way may finish
 def create_app(node: Node, *, keep: bool = False) -> FastAPI:
     """Return the app of `node`, which stays the caller's to close.
 
-    With `keep` it has heads cosigned, watches and follows by itself while it is up.
+    With `keep` it has heads cosigned, watches and follows by itself while it is up; with open keys
+    it also delivers to its partners, fetches from them, answers and tells them.
     """
     app = FastAPI(
         title=node.settings.name,
@@ -32,22 +53,49 @@ def create_app(node: Node, *, keep: bool = False) -> FastAPI:
         lifespan=_kept(node) if keep else None,
     )
     app.state.node = node
-    app.include_router(identity.router_for(node.origin))
-    for router in (log.router, statements.router, witness.router, mirror.router):
-        app.include_router(router)
+    callers.prepare(node)
+    app.state.keys = callers.Keys()
+    app.state.limits = Limits(node.settings.rate)
+    app.state.document = Document(app)
+    app.state.tiles = log.Tiles()
+    for router in (
+        statements.router,
+        log.router,
+        identity.router_for(node.origin),
+        witness.router,
+        mirror.router,
+        invitations.router,
+        events.router,
+        openapi.router,
+    ):
+        # As it stands: a router that is included is asked anew, for each of its routes, each time.
+        app.router.routes.extend(router.routes)
     add_errors(app)
     return app
 
 
-def create_server(node: Node, *, keep: bool = False) -> uvicorn.Server:
-    """Return the server of `node`, to be run, or to be served on sockets of the caller's."""
+def create_server(
+    node: Node, *, keep: bool = False, journal: Journal | None = None
+) -> uvicorn.Server:
+    """Return the server of `node`, to be run, or to be served on sockets of the caller's.
+
+    With a `journal` each request is told there.
+    """
+    app = create_app(node, keep=keep)
     config = uvicorn.Config(
-        create_app(node, keep=keep),
+        Gate(Shortcut(app), app.state.limits, journal),
         host=node.settings.host,
         port=node.settings.port,
+        http=PatientProtocol,
+        ws="none",
+        log_config=None if journal else LOGGING_CONFIG,  # the root's handler then, which it is
         log_level="warning",
+        access_log=False,  # it would tell whole paths
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         server_header=False,
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+        proxy_headers=bool(node.settings.proxies),
+        forwarded_allow_ips=node.settings.proxies,
     )
     return uvicorn.Server(config)
 
@@ -81,11 +129,25 @@ def _kept(node: Node) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        keeper = Keeper(node)
-        keeper.start()
+        kept: list[Keeper | Clerk] = [Keeper(node)]
+        if node.keyring is not None:  # what partners are told is signed
+            kept.append(Clerk(node, extra=(_gathering(),)))
+        for each in kept:
+            each.start()
         try:
             yield
         finally:
-            await asyncio.to_thread(keeper.stop)
+            await asyncio.gather(*(asyncio.to_thread(each.stop) for each in kept))
 
     return lifespan
+
+
+def _gathering() -> Extra:
+    """Return the duty to collect what is to be handed on; it remembers what there was last."""
+    last: Gathered | None = None
+
+    async def again(node: Node, fetcher: Fetcher) -> None:
+        nonlocal last
+        last = await gather(node, fetcher, last)
+
+    return again

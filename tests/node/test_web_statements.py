@@ -7,7 +7,6 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from bcca_node.ledger import shelf
 from bcca_node.ledger.node import Node
 from bcca_node.ledger.publish import Published, publish
 from bcca_node.ledger.witnessing import witness
@@ -16,6 +15,8 @@ from bcca_node.network.client import Fetcher
 from bcca_node.network.guard import hosts_of
 from bcca_node.network.limits import MAX_BATCH
 from bcca_node.network.lines import Item, decode_lines, encode_batch, encode_lines
+from bcca_node.sharing import shelf
+from bcca_node.sharing.caller import NOBODY
 from bcca_node.storage import copies, logs, seen, statements
 from bcca_node.storage.copies import Copy
 from bcca_node.storage.seen import FetchedStatement
@@ -99,11 +100,13 @@ def test_what_is_not_shown_is_not_told_from_what_does_not_exist(
     hidden = [each.commitment for each in release(node, *shared)]
     hidden += [each.commitment for each in publish(node, [part(node.origin, "pending")])]
 
-    for commitment in (*hidden, "ab" * 32, "AB" * 32, "x", "%2e%2e"):
-        for tail in ("", "/proof", "/evidence"):
+    for tail in ("", "/proof", "/evidence"):
+        absent = ask(node, f"/statements/{'ab' * 32}{tail}")
+        assert absent.headers["vary"] == "signature-input"
+        for commitment in (*hidden, "AB" * 32, "x"):
             answer = ask(node, f"/statements/{commitment}{tail}")
             assert (answer.status_code, answer.json()) == (404, NOTHING)
-            assert answer.headers == ask(node, "/nowhere").headers
+            assert answer.headers == absent.headers
     assert lines(ask(node, "/statements/batch", body=encode_batch([*hidden, "ab" * 32]))) == []
     assert lines(ask(node, "/statements?since=0")) == []
     for product in ("P1", "P2", "pending", "none"):
@@ -233,7 +236,7 @@ def test_evidence_over_its_limit_ends_without_a_count(
     chain += [part(node.origin, f"P{i}", buys=(bought(f"P{i - 1}", node),)) for i in range(1, 5)]
     top = release(node, *chain)[-1].commitment
 
-    whole, cut = (shelf.evidence(node, top, limit=limit) for limit in (5, 4))
+    whole, cut = (shelf.evidence(node, NOBODY, top, limit=limit) for limit in (5, 4))
 
     assert whole is not None
     assert cut is not None
@@ -242,8 +245,12 @@ def test_evidence_over_its_limit_ends_without_a_count(
         b"".join(encode_lines(cut))
 
 
-def test_the_descriptor_names_keys_and_places(network: list[Node], ask: Ask) -> None:
-    node, mine = network[0], network[1]
+def test_the_descriptor_names_keys_places_and_whom_a_public_statement_names(
+    network: list[Node], part: Part, ask: Ask, bought: Callable[..., Input]
+) -> None:
+    node, mine, hidden = network[:3]
+    secret = part(node.origin, "secret", sharing="direct", buys=(bought("ore", hidden),))
+    release(node, part(node.origin, buys=(bought("ore", mine),)), secret)
     copy = Copy(
         origin="far.example",
         vkey="far.example+key",
@@ -269,9 +276,7 @@ def test_the_descriptor_names_keys_and_places(network: list[Node], ask: Ask) -> 
     assert [(each.role, each.vkey, each.index) for each in found.keys] == [
         (each.role, each.key.encode(), str(each.index)) for each in node.keystore.keys
     ]
-    assert found.peers[mine.origin] == mine.settings.url
-    assert found.peers["far.example"] == "https://far.example"
-    assert node.origin not in found.peers
+    assert found.peers == {mine.origin: mine.settings.url}
 
 
 def test_a_descriptor_may_grow(node: Node, ask: Ask) -> None:

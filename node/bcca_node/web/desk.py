@@ -20,6 +20,7 @@ from bcca_node.network.guard import hosts_of
 from bcca_node.network.limits import Patience
 from bcca_node.storage import logs
 from bcca_node.supplier.imports import read_predicates
+from bcca_node.web import desk_requests
 from bcca_node.web.parts import NodeDep, body
 from bcca_protocol.errors import (
     BccaError,
@@ -84,6 +85,7 @@ def create_desk(node: Node, press: Press) -> FastAPI:
     app.state.node = node
     app.state.desk = Desk(node, press)
     app.include_router(router)
+    app.include_router(desk_requests.router)
     app.add_exception_handler(BccaError, _refusal)
     return app
 

@@ -4,29 +4,39 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from bcca_node.ledger import identity
-from bcca_node.network.descriptor import PATH
-from bcca_node.web.parts import NodeDep
+from bcca_node.network.descriptor import PATH, Descriptor
+from bcca_node.sharing import peers
+from bcca_node.web import shown
+from bcca_node.web.callers import CallerDep
+from bcca_node.web.parts import JSON, NodeDep, answers
 from bcca_node.web.resource import METHODS, SECONDS, resource
+from bcca_node.web.shapes import OBJECT, Health
 from bcca_protocol import wire
+
+DID_JSON = "application/did+json"
 
 
 def router_for(origin: str) -> APIRouter:
     """Return the routes of the node of `origin`, whose did:web path is its own."""
     router = APIRouter()
-    router.add_api_route(PATH, get_descriptor, methods=METHODS)
-    router.add_api_route(identity.did_path(origin), get_did_document, methods=METHODS)
-    router.add_api_route("/healthz", get_health)
+    told = answers(JSON, 401, shape=Descriptor)
+    router.add_api_route(PATH, get_descriptor, methods=METHODS, responses=told)
+    told = answers(DID_JSON, shape=OBJECT)
+    did = identity.did_path(origin)
+    router.add_api_route(did, get_did_document, methods=METHODS, responses=told)
+    router.add_api_route("/healthz", get_health, responses=answers(JSON, shape=Health))
     return router
 
 
-def get_descriptor(request: Request, node: NodeDep) -> Response:
-    """Answer what other nodes ask first."""
-    return resource(request, wire.encode(identity.descriptor(node)), "application/json", SECONDS)
+def get_descriptor(request: Request, node: NodeDep, caller: CallerDep) -> Response:
+    """Answer what other nodes ask first; it names the suppliers that the caller may know of."""
+    about = wire.encode(peers.describe(node, caller))
+    return shown.one(request, caller, about, "application/json", SECONDS)
 
 
 def get_did_document(request: Request, node: NodeDep) -> Response:
     """Answer the keys for the world of did:web."""
-    return resource(request, identity.encode_did(node), "application/did+json", SECONDS)
+    return resource(request, identity.encode_did(node), DID_JSON, SECONDS)
 
 
 def get_health() -> dict[str, str]:

@@ -1,15 +1,22 @@
 """What routes have in common: their node, bodies with a limit, streams, and errors as statuses."""
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
+import msgspec
 from fastapi import Depends, FastAPI, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from bcca_node.ledger.node import Node
-from bcca_node.network.lines import Item, encode_lines
+from bcca_node.network.lines import Item, encode_blocks
+from bcca_node.storage.callstore import AT_ONCE, BusyError
+from bcca_node.storage.engines import QUICK_SECONDS
+from bcca_node.web.limits import BODY_SECONDS, Limits, TooManyError, TooSlowError, counted
 from bcca_protocol.errors import (
     BccaError,
     LimitError,
@@ -18,13 +25,41 @@ from bcca_protocol.errors import (
     UnusableError,
 )
 
-CHUNK_BYTES = 64 * 1024  # a line of its own would cost a change of threads
+CALLER, REQUEST_ID = "bcca.caller", "bcca.request"  # what a scope knows for the journal
+FAILED = "this node failed; its operator finds why in its log"
+RETRY_SECONDS = 10  # twice the time between two rounds of forgetting (storage.calls)
+BLOCK_BYTES = 512 * 1024  # made in one go: for less, changing threads costs more than the lines
+CHUNK_BYTES = 64 * 1024  # sent in one go: how soon a reader has to take it is in `web.limits`
+
+T = TypeVar("T")
 
 _LOGGER = logging.getLogger(__name__)
+
+Described = dict[int | str, dict[str, Any]]
+JSON, JSON_LINES, TEXT, BYTES = (
+    "application/json",
+    "application/jsonl",
+    "text/plain",
+    "application/octet-stream",
+)
+_SCHEMAS = "#/components/schemas/{name}"
 
 
 class NotHereError(Exception):
     """What does not exist, or what the caller may not see: nobody can tell which."""
+
+    def __init__(self, headers: Mapping[str, str] | None = None) -> None:
+        """Answer with `headers`, the same for both."""
+        super().__init__()
+        self.headers = headers
+
+
+class NotSignedError(Exception):
+    """A call is signed, and not as it should be; the sentence tells why, whatever was asked for."""
+
+
+class LaterError(Exception):
+    """A signed call cannot be told from one that was answered before: not now."""
 
 
 def node_of(request: Request) -> Node:
@@ -33,7 +68,39 @@ def node_of(request: Request) -> Node:
     return node
 
 
-NodeDep = Annotated[Node, Depends(node_of)]
+async def _node(request: Request) -> Node:
+    """Return what `node_of` does; FastAPI would call that in a thread."""
+    return node_of(request)
+
+
+NodeDep = Annotated[Node, Depends(_node)]
+
+
+async def soon(node: Node, work: Callable[[float], T]) -> T:
+    """Return what `work`, some queries by their keys, returns for a patience in seconds.
+
+    It is done here where the database is a file of this machine: changing threads twice takes
+    longer than the queries. Else, and where another process is writing just then, so that it
+    raises BusyError without having done anything, it is done aside.
+    """
+    if node.database.is_file:
+        try:
+            return work(AT_ONCE)
+        except BusyError:
+            return await run_in_threadpool(work, QUICK_SECONDS)
+    return await run_in_threadpool(work, QUICK_SECONDS)
+
+
+def count_caller(request: Request, key: str, *, is_known: bool) -> None:
+    """Take one request from what the key called `key` has, and name it in the journal.
+
+    To be called once a signature has been verified. Whoever is not known has as many keys as he
+    likes, and is counted by his address. Raises TooManyError.
+    """
+    request.scope[CALLER] = "+".join(key.split("+", 2)[:2])
+    limits: Limits = request.app.state.limits
+    client = request.scope["client"]
+    limits.spend(key if is_known or not client else counted(client[0]))
 
 
 def body(limit: int) -> Callable[[Request], Awaitable[bytes]]:
@@ -41,18 +108,51 @@ def body(limit: int) -> Callable[[Request], Awaitable[bytes]]:
 
     async def read(request: Request) -> bytes:
         taken = bytearray()
-        async for piece in request.stream():
-            taken += piece
-            if len(taken) > limit:
-                raise LimitError(f"body: over {limit} bytes")
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                async for piece in request.stream():
+                    taken += piece
+                    if len(taken) > limit:
+                        raise LimitError(f"body: over {limit} bytes")
+        except TimeoutError as error:
+            raise TooSlowError(f"body: not here after {BODY_SECONDS:.0f} s") from error
         return bytes(taken)
 
     return read
 
 
-def lines(items: Iterable[Item]) -> Response:
+def lines(items: Iterable[Item], headers: Mapping[str, str] | None = None) -> Response:
     """Return `items` as a stream of JSON Lines that ends in a count."""
-    return StreamingResponse(_chunks(encode_lines(items)), media_type="application/jsonl")
+    chunks = _chunks(encode_blocks(items, BLOCK_BYTES))
+    return StreamingResponse(chunks, media_type="application/jsonl", headers=headers)
+
+
+def answers(media_type: str, *refusals: int, shape: object = None) -> Described:
+    """Return what a route answers, for its `responses=`: a body of `shape` with 200, `refusals`.
+
+    `shape` is a type that msgspec knows: of the body where it is JSON, of a line of JSON Lines.
+    429 and 503 can come from every route, and are not named. Who names 401 takes signatures.
+    """
+    content = {"schema": {"type": "string"}} if shape is None else _schema(media_type, shape)
+    described: Described = {200: {"description": "what was asked for", "content": {}}}
+    described[200]["content"][media_type] = content
+    return described | {status: {} for status in refusals}
+
+
+def asked(media_type: str, *, shape: object = None) -> dict[str, Any]:
+    """Return what a route takes as its body, for its `openapi_extra=`; `shape` as in `answers`."""
+    content = {"schema": {"type": "string"}} if shape is None else _schema(media_type, shape)
+    return {"requestBody": {"required": True, "content": {media_type: content}}}
+
+
+def _schema(media_type: str, shape: object) -> dict[str, Any]:
+    """Return a schema that carries what it names along: `web.openapi` puts that in its place."""
+    (schema,), named = msgspec.json.schema_components([shape], ref_template=_SCHEMAS)
+    if media_type != JSON_LINES:
+        return {"schema": {**schema, "x-named": named}}
+    told = 'one JSON object a line, as `x-line` says; the last is {"count":"<lines before it>"}'
+    told_by = {"x-line": schema, "x-named": named}
+    return {"schema": {"type": "string", "description": told, **told_by}}
 
 
 def add_errors(app: FastAPI) -> None:
@@ -60,21 +160,26 @@ def add_errors(app: FastAPI) -> None:
     app.add_exception_handler(NotHereError, _not_here)
     app.add_exception_handler(HTTPStatus.NOT_FOUND, _not_here)
     app.add_exception_handler(HTTPStatus.METHOD_NOT_ALLOWED, _not_so)
+    app.add_exception_handler(RequestValidationError, _not_understood)
+    app.add_exception_handler(NotSignedError, _not_signed)
+    app.add_exception_handler(LaterError, _later)
+    app.add_exception_handler(TooManyError, _too_many)
+    app.add_exception_handler(TooSlowError, _too_slow)
     app.add_exception_handler(BccaError, _refusal)
+    app.add_exception_handler(Exception, _failed)
 
 
-def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    chunk = bytearray()
-    for piece in pieces:
-        chunk += piece
-        if len(chunk) >= CHUNK_BYTES:
-            yield bytes(chunk)
-            chunk.clear()
-    yield bytes(chunk)
+async def _chunks(blocks: Iterator[bytes]) -> AsyncIterator[memoryview]:
+    """Yield `blocks`, each made in a thread and passed on in chunks, none of it copied."""
+    while block := await run_in_threadpool(next, blocks, b""):
+        whole = memoryview(block)
+        for start in range(0, len(block), CHUNK_BYTES):
+            yield whole[start : start + CHUNK_BYTES]
 
 
-def _not_here(_: Request, __: Exception) -> Response:
-    return JSONResponse({"error": "there is nothing here"}, status_code=404)
+def _not_here(_: Request, error: Exception) -> Response:
+    headers = getattr(error, "headers", None)
+    return JSONResponse({"error": "there is nothing here"}, status_code=404, headers=headers)
 
 
 def _not_so(_: Request, error: Exception) -> Response:
@@ -82,7 +187,35 @@ def _not_so(_: Request, error: Exception) -> Response:
     return JSONResponse({"error": "method not allowed"}, status_code=405, headers=allowed)
 
 
-def _refusal(_: Request, error: Exception) -> Response:
+def _not_understood(_: Request, __: Exception) -> Response:
+    return JSONResponse({"error": "a parameter is missing or has another type"}, status_code=400)
+
+
+def _not_signed(_: Request, error: Exception) -> Response:
+    headers = {"cache-control": "private, no-store", "www-authenticate": "Signature"}
+    return JSONResponse({"error": str(error)}, status_code=401, headers=headers)
+
+
+def _later(_: Request, error: Exception) -> Response:
+    headers = {"cache-control": "private, no-store", "retry-after": str(RETRY_SECONDS)}
+    return JSONResponse({"error": str(error)}, status_code=503, headers=headers)
+
+
+def _too_many(_: Request, error: Exception) -> Response:
+    headers = {"retry-after": str(getattr(error, "seconds", 1))}
+    return JSONResponse({"error": str(error)}, status_code=429, headers=headers)
+
+
+def _too_slow(_: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, status_code=408, headers={"connection": "close"})
+
+
+def _failed(_: Request, __: Exception) -> Response:
+    """Answer for a fault of the program; whoever serves the app logs it."""
+    return JSONResponse({"error": FAILED}, status_code=500)
+
+
+def _refusal(request: Request, error: Exception) -> Response:
     match error:
         case LimitError():
             return JSONResponse({"error": str(error)}, status_code=413)
@@ -90,5 +223,5 @@ def _refusal(_: Request, error: Exception) -> Response:
             return JSONResponse({"error": str(error)}, status_code=400)
         case UnavailableError() | UnusableError() | _:
             # What is wrong with this node is told to its operator, not to everybody.
-            _LOGGER.error("%s", error)
+            _LOGGER.error("%s", error, extra={"request": request.scope.get(REQUEST_ID, "")})
             return JSONResponse({"error": "this node cannot do that now"}, status_code=503)

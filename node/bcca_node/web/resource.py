@@ -19,15 +19,26 @@ _PACK_LEVEL = 6
 _QUALITY = re.compile(r"[ \t]*[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)[ \t]*")
 
 
-def resource(
-    request: Request, content: bytes, media_type: str, cache: str, *, packable: bool = False
+def resource(  # noqa: PLR0913 - a content, and what is told with it
+    request: Request,
+    content: bytes,
+    media_type: str,
+    cache: str,
+    *,
+    packable: bool = False,
+    vary: str = "",
+    tag: str = "",
 ) -> Response:
-    """Return `content` as the asker wants it, or that the asker has it already."""
-    tag = hashlib.sha256(content).hexdigest()[:_ETAG_DIGITS]
+    """Return `content` as the asker wants it, or that the asker has it already.
+
+    A `tag` is of that content alone; without one it is hashed.
+    """
+    tag = tag or hashlib.sha256(content).hexdigest()[:_ETAG_DIGITS]
     headers = {"cache-control": cache}
     packed = packable and accepts_gzip(request.headers.getlist("accept-encoding"))
-    if packable:
-        headers["vary"] = "accept-encoding"
+    varies = ", ".join(filter(None, ("accept-encoding" if packable else "", vary)))
+    if varies:
+        headers["vary"] = varies
     headers["etag"] = f'"{tag}-gzip"' if packed else f'"{tag}"'
     if _is_known(request.headers.getlist("if-none-match"), headers["etag"]):
         return Response(status_code=304, headers=headers)

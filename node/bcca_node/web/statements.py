@@ -1,61 +1,109 @@
-"""Statements: one by its commitment, those of a product, all since an index."""
+"""Statements: one by its commitment, those of a product, all since an index; who may see which."""
 
-from typing import Annotated
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
+from fastapi.routing import APIRoute
 
-from bcca_node.ledger import shelf
 from bcca_node.network.limits import MAX_BATCH_BYTES
 from bcca_node.network.lines import decode_batch
-from bcca_node.web.parts import NodeDep, NotHereError, body, lines
-from bcca_node.web.resource import FOREVER, METHODS, resource
+from bcca_node.sharing import shelf
+from bcca_node.web import shown
+from bcca_node.web.callers import CallerDep, SignedBody, caller_of, signed_body
+from bcca_node.web.parts import JSON, JSON_LINES, TEXT, NodeDep, answers, asked, node_of, soon
+from bcca_node.web.resource import FOREVER, METHODS, SECONDS
+from bcca_node.web.shapes import Batch, Envelope, Line
 from bcca_protocol.errors import MalformedError
 from bcca_protocol.wire import decimal_int
+
+
+class Direct(APIRoute):
+    """A route that takes what it needs from the request itself: FastAPI describes it, no more."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers: the function itself, with what stands in the path."""
+        endpoint = self.endpoint
+
+        async def answer(request: Request) -> Response:
+            answered: Response = await endpoint(request, **request.path_params)
+            return answered
+
+        return answer
+
 
 router = APIRouter(prefix="/statements")
 
 
-@router.get("")
-def get_statements(node: NodeDep, product: str | None = None, since: str | None = None) -> Response:
+@router.get("", responses=answers(JSON_LINES, 401, shape=Line))
+def get_statements(
+    node: NodeDep, caller: CallerDep, product: str | None = None, since: str | None = None
+) -> Response:
     """Answer the current statements of a product, or all entered from an index on."""
     match product, since:
         case str(), None:
-            return lines(shelf.current(node, product))
+            return shown.many(caller, shelf.current(node, caller, product))
         case None, str():
-            return lines(shelf.since(node, decimal_int(since, "since")))
+            start = decimal_int(since, "since")
+            return shown.many(caller, shelf.since(node, caller, start))
         case _:
             raise MalformedError("statements: ask with ?product=<URN> or with ?since=<index>")
 
 
-@router.post("/batch")
-def post_batch(node: NodeDep, asked: Annotated[bytes, Depends(body(MAX_BATCH_BYTES))]) -> Response:
+@router.post(
+    "/batch",
+    responses=answers(JSON_LINES, 401, shape=Line),
+    openapi_extra=asked(JSON, shape=Batch),
+)
+def post_batch(
+    node: NodeDep, signed: Annotated[SignedBody, Depends(signed_body(MAX_BATCH_BYTES))]
+) -> Response:
     """Answer many statements by their commitments."""
-    return lines(shelf.batch(node, decode_batch(asked)))
+    items = shelf.batch(node, signed.caller, decode_batch(signed.body))
+    return shown.many(signed.caller, items)
 
 
-@router.api_route("/{commitment}", methods=METHODS)
-def get_statement(request: Request, commitment: str, node: NodeDep) -> Response:
-    """Answer the envelope of a statement, which never changes."""
-    envelope = shelf.statement(node, commitment)
+async def get_statement(request: Request, commitment: str) -> Response:
+    """Answer the envelope of a statement, which never changes.
+
+    FastAPI would take longer to say what it depends on than it takes to find a statement.
+    """
+    node = node_of(request)
+    caller = await caller_of(request, node)
+
+    def shown_now(patience: float) -> bytes | None:
+        return shelf.statement(node, caller, commitment, patience=patience)
+
+    envelope = await soon(node, shown_now)
     if envelope is None:
-        raise NotHereError
-    return resource(request, envelope, "application/json", FOREVER)
+        raise shown.not_here(caller)
+    # Of a commitment there is one envelope here, for ever: nothing has to be hashed for a tag.
+    return shown.one(request, caller, envelope, JSON, FOREVER, tag=commitment)
 
 
-@router.get("/{commitment}/proof")
-def get_proof(commitment: str, node: NodeDep) -> Response:
+ONE = Direct(
+    "/statements/{commitment}",
+    get_statement,
+    methods=METHODS,
+    responses=answers(JSON, 401, 404, shape=Envelope),
+)
+router.routes.append(ONE)
+
+
+@router.api_route("/{commitment}/proof", methods=METHODS, responses=answers(TEXT, 401, 404))
+def get_proof(request: Request, commitment: str, node: NodeDep, caller: CallerDep) -> Response:
     """Answer that a statement is in the published log (c2sp.org/tlog-proof@v1)."""
-    proof = shelf.proof(node, commitment)
+    proof = shelf.proof(node, caller, commitment)
     if proof is None:
-        raise NotHereError
-    return Response(proof.encode(), media_type="text/plain")
+        raise shown.not_here(caller)
+    return shown.one(request, caller, proof.encode().encode(), TEXT, SECONDS)
 
 
-@router.get("/{commitment}/evidence")
-def get_evidence(commitment: str, node: NodeDep) -> Response:
-    """Answer a statement and everything upstream that this node holds."""
-    found = shelf.evidence(node, commitment)
+@router.get("/{commitment}/evidence", responses=answers(JSON_LINES, 401, 404, shape=Line))
+def get_evidence(commitment: str, node: NodeDep, caller: CallerDep) -> Response:
+    """Answer a statement and everything upstream that this node holds and may show."""
+    found = shelf.evidence(node, caller, commitment)
     if found is None:
-        raise NotHereError
-    return lines(found)
+        raise shown.not_here(caller)
+    return shown.many(caller, found)
