@@ -22,8 +22,11 @@ from bcca_node.cli import (
     doctor,
     drafts,
     explain,
+    inbox,
     keys,
     log,
+    partners,
+    requests,
     serve,
     setup,
     status,
@@ -33,7 +36,23 @@ from bcca_protocol.errors import BccaError, UnusableError
 
 DONE, REFUSED, UNUSABLE, INCOMPLETE = range(4)
 
-_GROUPS = (setup, drafts, status, serve, aggregate, explain, log, audit, keys, backup, doctor, demo)
+_GROUPS = (
+    setup,
+    drafts,
+    status,
+    serve,
+    partners,
+    requests,
+    inbox,
+    aggregate,
+    explain,
+    log,
+    audit,
+    keys,
+    backup,
+    doctor,
+    demo,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -22,6 +22,7 @@ from bcca_node.packmaker.run import Order, Run, roll_up
 from bcca_node.supplier.cases import positive_number
 from bcca_protocol import footprint, period
 from bcca_protocol.errors import UnusableError
+from bcca_protocol.keys import Role
 from bcca_protocol.partial import Part
 from bcca_protocol.quantity import plain
 
@@ -53,9 +54,10 @@ def aggregate(
 ) -> int:
     """Ask every supplier, verify, add up, sign and publish.
 
-    Suppliers of suppliers are asked too, up to the mine. Where one does not answer, copies of its
-    log and statements at other nodes are read. One that is down or lies stops nobody else: what is
-    missing is told first, and the exit status is 3.
+    Suppliers of suppliers are asked too, up to the mine; partners with a signature, so that they
+    show what they have granted. Where one does not answer, or shows its customers alone what it
+    says, copies of its log and statements at other nodes are read. One that is down or lies stops
+    nobody else: what is missing is told first, and the exit status is 3.
     """
     so_much = None if amount is None else _amount(amount)
     oldest = age(max_age, "--max-age")
@@ -93,7 +95,8 @@ class _Gap:
 
 
 async def _run(node: Node, order: Order) -> Run:
-    async with Fetcher(hosts(node.trust.required())) as fetcher:
+    signer = node.keys.signer(Role.REQUEST)  # partners show what they have granted
+    async with Fetcher(hosts(node.trust.required()), signer=signer) as fetcher:
         return await roll_up(node, fetcher, order)
 
 
@@ -152,6 +155,8 @@ def _print(run: Run, gaps: list[_Gap]) -> None:
     for each in _copied(run):
         urls = listed(each.urls)
         say(f"  {each.supplier}, current as of {each.as_of}: {urls}", f"    {each.reason}")
+    for origin, by in sorted(run.sum.collected.handed_on.items()):
+        say(f"Handed on, as it shows its customers alone: {origin}, by {listed(sorted(by))}")
     _print_total(run)
     if run.published is None:
         say("not entered in the log")
@@ -244,6 +249,10 @@ def _as_json(run: Run, gaps: list[_Gap]) -> dict[str, object]:
                 "reason": each.reason,
             }
             for each in _copied(run)
+        ],
+        "handedOn": [
+            {"supplier": origin, "by": sorted(by)}
+            for origin, by in sorted(run.sum.collected.handed_on.items())
         ],
         "suppliers": len(run.sum.collected.logs),
         "statements": len(run.sum.collected.reached),

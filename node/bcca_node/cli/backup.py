@@ -62,6 +62,9 @@ def restore(
         return
     say(f"{there.origin} is restored in {data}, with a log of {there.size} entries.")
     say(f"It is as of {there.made}; the SHA-256 of the file is {there.digest}")
+    say("Invitations that were open are withdrawn: each may have been used since.")
+    say("What partners may see, and your auditors, are as of then too, what you have taken back")
+    say("since as well: look at them, `bcca partners list` and `bcca partners show`.")
     say("Before it publishes, its witnesses are asked whether they have seen a longer log.")
     say("As a witness of others it cosigns nothing until `bcca keys rotate witness` was run.")
 

@@ -15,13 +15,14 @@ from bcca_node.ledger.node import Node
 from bcca_node.ledger.trust import Trust
 from bcca_node.settings import FILE as SETTINGS
 from bcca_node.settings import Settings
-from bcca_node.storage import alarms, logs, statements, witnessed
+from bcca_node.storage import alarms, logs, outbox, partners, statements, witnessed
 from bcca_protocol import period
 from bcca_protocol.errors import BccaError
 from bcca_protocol.keys import Role
 from bcca_protocol.policy import Policy, verify_checkpoint
 
 KEYS, POLICY, DATABASE, LOG, DRAFTS = "keys", "policy", "database", "log", "drafts"
+PARTNERS = "partners"
 ALARM = "ALARM"
 
 
@@ -91,6 +92,7 @@ def database(node: Node, trusted: Policy | None) -> Iterator[Finding]:
             yield from _published(node, trusted)
             yield from _lagging(node, trusted)
             yield from _drafts(node)
+            yield from _dealings(node)
         yield from _alarms(node, trusted)
     except BccaError as error:
         yield Finding(DATABASE, True, str(error))
@@ -150,6 +152,23 @@ def _published(node: Node, trusted: Policy | None) -> Iterator[Finding]:
     else:
         at = period.text_at(seen.time)
         yield Finding(LOG, False, f"{since} entries published, seen by a quorum at {at}")
+
+
+def _dealings(node: Node) -> Iterator[Finding]:
+    """Yield what no partner has taken, and which partners' keys nobody has seen in their logs."""
+    with node.database.read() as session:
+        dead, known = outbox.in_state(session, outbox.State.DEAD), partners.every(session)
+    if dead:
+        names = listed(sorted({each.partner for each in dead}))
+        said = f"{len(dead)} events were given up, to {names}: see `bcca partners deliveries`"
+        yield Finding(PARTNERS, True, said)
+    refused = [each.origin for each in known if each.refused]
+    if refused:
+        said = f"their logs or the policy contradict their keys: {listed(refused)}"
+        yield Finding(PARTNERS, True, f"{said}: see `bcca partners show`")
+    unproven = [each.origin for each in known if each.proven_at is None and not each.refused]
+    if unproven:
+        yield Finding(PARTNERS, False, f"keys not proven by their logs yet: {listed(unproven)}")
 
 
 def _lagging(node: Node, trusted: Policy | None) -> Iterator[Finding]:

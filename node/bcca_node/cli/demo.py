@@ -20,9 +20,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from bcca_node.cli import picture, screen
-from bcca_node.demo import roster, show
+from bcca_node.demo import roster, sharing, show
 from bcca_node.demo.network import Ground, Network
-from bcca_node.demo.show import Shown, Watcher
+from bcca_node.demo.show import Play, Shown, Watcher
 from bcca_node.packmaker import collect, explain
 from bcca_node.supplier import cases
 from bcca_node.supplier.cases import Case, Reference
@@ -39,6 +39,9 @@ CaseFolder = Annotated[Path | None, typer.Option("--case", help="A case folder o
 Product = Annotated[str | None, typer.Option(help="Process id, URN or name to add up.")]
 Amount = Annotated[str | None, typer.Option(help="How much of it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Mixed = Annotated[
+    bool, typer.Option("--mixed", help="Share few statements with all, and hand on the others.")
+]
 Keep = Annotated[bool, typer.Option("--keep", help="Leave the nodes up until Ctrl-C.")]
 
 
@@ -55,6 +58,7 @@ def demo(
     case: CaseFolder = None,
     product: Product = None,
     amount: Amount = None,
+    mixed: Mixed = False,
     as_json: AsJson = False,
     keep: Keep = False,
 ) -> int:
@@ -62,6 +66,8 @@ def demo(
     began = time.monotonic()
     read = cases.read_case(cases.shipped_case() if case is None else case)
     reference = read.reference(product, amount)
+    shared = sharing.mixed(read, reference) if mixed else {}
+    play = Play(case=read, reference=reference, shared=shared)
     folder = _empty(data)
     out = screen.console(stderr=as_json)
     with _emptied_again(folder), tempfile.TemporaryDirectory(prefix="bcca-witnesses-") as aside:
@@ -71,7 +77,7 @@ def demo(
         _line(out, f"founding {len(seats)} nodes: keys, databases, logs, policies")
         with Network(ground, seats, head=head) as network:
             with _watching(out) as watcher:
-                shown = asyncio.run(show.show(network, read, reference, folder, watcher))
+                shown = asyncio.run(show.show(network, play, folder, watcher))
             seconds = Decimal(str(round(time.monotonic() - began, 1)))
             if as_json:
                 sys.stdout.write(json.dumps(_as_json(read, shown, len(seats), seconds)) + "\n")

@@ -8,16 +8,20 @@ from typing import Annotated
 
 import typer
 
-from bcca_node.cli import witnesses
+from bcca_node.cli import mail, witnesses
 from bcca_node.cli.given import DataOption, JsonOption, open_node
+from bcca_node.cli.requests import ID_DIGITS
 from bcca_node.cli.screen import put_json, say, show_table, tell
-from bcca_node.ledger import static
 from bcca_node.ledger.node import Node
 from bcca_node.ledger.publish import Published
-from bcca_node.ledger.static import Placed
 from bcca_node.ledger.witnessing import Witnessed
 from bcca_node.network.desk import is_open
+from bcca_node.partners import requests
+from bcca_node.partners.requests import Remark
+from bcca_node.sharing import recipients, static
+from bcca_node.sharing.static import Placed
 from bcca_node.storage import logs
+from bcca_node.storage.requests import State
 from bcca_node.storage.statements import Draft
 from bcca_node.supplier import drafts
 from bcca_node.supplier.case_drafts import last_full_year
@@ -27,6 +31,10 @@ from bcca_protocol.inventory import Interval, Supplier
 
 DONE, PENDING = 0, 3
 
+_UNKNOWN = (
+    "; a witness that does not know this log: send the line that `bcca keys list --policy-line` "
+    "prints to those who run it, they add it to their policy"
+)
 _IMPORT = "Example: bcca import cases/nmc622_pack --data node --period 2025"
 _PUBLISH = "Example: bcca publish --data node"
 
@@ -79,7 +87,8 @@ def import_drafts(
         put_json(rows)
         return
     show_table(("draft", "name", "product", "from", "to"), [tuple(row.values()) for row in rows])
-    tell(f"{len(kept)} drafts: sign and publish them with `bcca publish`.")
+    many, them = ("draft", "it") if len(kept) == 1 else ("drafts", "them")
+    tell(f"{len(kept)} {many}: sign and publish {them} with `bcca publish`.")
 
 
 def publish(
@@ -91,6 +100,13 @@ def publish(
         Path | None,
         typer.Option("--static", metavar="DIR", help="Show it in a folder for any web server."),
     ] = None,
+    to: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PARTNER", help="Seal for this partner what it was granted."),
+    ] = None,
+    answer: Annotated[
+        bool, typer.Option("--answer", help="Accept all new requests for what this publishes.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> int:
     """Sign drafts, log them, and have witnesses cosign.
@@ -99,18 +115,24 @@ def publish(
     it again, without drafts too, to ask for what is pending. While `bcca serve` runs, that process
     signs, and no passphrase is needed. With --static, a folder then shows all that is published:
     what is new is written, the rest is left alone; whoever asks finds it at the url of the
-    settings, where some web server or object store shows the folder.
+    settings, where some web server or object store shows the folder. With --to, what a partner was
+    granted is there too, sealed so that it alone can read it; from then on every --static keeps
+    that up to date, which takes the passphrase. It answers the requests that you accepted, and
+    says who else asks for it; with --answer all those are accepted.
     """
     with open_node(data) as node:
-        if folder is not None:
-            static.require_ours(node, folder)
+        _require_folder(node, folder, to or [])
         asked = witnesses.named_by(node)  # refused before all else
         chosen = drafts.choose(node, named or [])
         done = (
             drafts.publish_at_desk(node, chosen) if is_open(data) else _enter(node, chosen, asked)
         )
         witnessed = witnesses.cosigned(node, asked)
-        placed = None if folder is None else _place(node, folder)
+        names = [each.commitment for each in done]
+        if answer:
+            _accept(node, names)
+        answered = [*mail.answered(node, names), *_asked_too(node, names)]
+        placed = None if folder is None else _place(node, folder, to or [])
     state = "published" if witnessed is not None and witnessed.published else "pending"
     why = _why(node, witnessed)
     if as_json:
@@ -120,7 +142,34 @@ def publish(
         if placed is not None:
             say(f"{folder}: {placed}")
         tell(why)
-    return DONE if state == "published" else PENDING
+    left_out = () if placed is None else placed.left_out
+    tell(*answered, *left_out)
+    return DONE if state == "published" and not left_out else PENDING
+
+
+def _accept(node: Node, published: Collection[str]) -> None:
+    """Accept the new requests that ask for what was published."""
+    for each in requests.unanswered(node, published):
+        if each.state is State.NEW:
+            requests.act(node, each, Remark(kind="accepted"))
+
+
+def _asked_too(node: Node, published: Collection[str]) -> list[str]:
+    """Return who else asks for what was published, and how that is answered."""
+    left = requests.unanswered(node, published)
+    return [
+        f"{each.partner} asks for {each.part or each.product}, and that is {each.state}: "
+        f"`bcca inbox accept {each.id[:ID_DIGITS]}` answers it"
+        for each in left
+        if each.agreed == 0 or each.state is not State.ACCEPTED or _was_published(node)
+    ]
+
+
+def _was_published(node: Node) -> bool:
+    """Say whether all that was entered is published, so that what was accepted had its answer."""
+    with node.database.read() as session:
+        head = logs.published_head(session)
+        return head is not None and head.size == logs.size(session)
 
 
 def _year(year: int) -> Interval:
@@ -136,16 +185,33 @@ def _enter(node: Node, chosen: Sequence[Draft], named: Collection[str]) -> list[
         return drafts.publish_drafts(opened, chosen)
 
 
-def _place(node: Node, folder: Path) -> Placed | None:
+def _require_folder(node: Node, folder: Path | None, to: Sequence[str]) -> None:
+    """Refuse before all else what cannot be shown or sealed; raises UnusableError."""
+    if folder is not None:
+        static.require_ours(node, folder)
+    elif to:
+        raise UnusableError(f"--to {to[0]}: files are sealed in a folder: name it with --static")
+    for origin in to:
+        recipients.require(node, origin)
+
+
+def _place(node: Node, folder: Path, to: Sequence[str]) -> Placed | None:
     """Bring a folder up to date; there is nothing to show before anything is published."""
     with node.database.read() as session:
         if logs.published_head(session) is None:
             return None
-    return static.place(node, folder)
+    if not to and not recipients.any_sealed_for(node):
+        return static.place(node, folder)
+    with open_node(node.settings.data, keys=True) as opened:
+        return static.place(opened, folder, to)
 
 
-def _placed_json(placed: Placed | None) -> dict[str, int] | None:
-    return None if placed is None else asdict(placed)
+def _placed_json(placed: Placed | None) -> dict[str, object] | None:
+    if placed is None:
+        return None
+    told = asdict(placed)
+    told["leftOut"] = told.pop("left_out")
+    return told
 
 
 def _why(node: Node, witnessed: Witnessed | None) -> str:
@@ -155,7 +221,9 @@ def _why(node: Node, witnessed: Witnessed | None) -> str:
             "cosign; write it and run `bcca publish` again"
         )
     again = "" if witnessed.published else "; run `bcca publish` again when they are there"
-    return f"{witnessed}{again}"
+    is_unknown = any(why.startswith("answered 404") for why in witnessed.refused.values())
+    remedy = _UNKNOWN if is_unknown and not witnessed.published else ""
+    return f"{witnessed}{again}{remedy}"
 
 
 def _as_json(

@@ -1,5 +1,6 @@
 """`bcca explain` and `bcca bundle`: where a total comes from, and the file that proves it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +12,10 @@ from bcca_node.cli.given import DataOption, JsonOption, open_node
 from bcca_node.cli.screen import put_json, say, show, tell
 from bcca_node.ledger import trust
 from bcca_node.ledger.files import write_whole
+from bcca_node.ledger.node import Node
 from bcca_node.packmaker import bundling, explain
 from bcca_node.packmaker.explain import Branch, Contribution
+from bcca_node.storage import partners
 from bcca_protocol import footprint, period
 from bcca_protocol.audit import Report, Step
 from bcca_protocol.errors import UnusableError
@@ -21,7 +24,8 @@ from bcca_protocol.quantity import plain
 DONE, INCOMPLETE = 0, 3
 
 _EXPLAIN = "Example: bcca explain P001 --data node"
-_BUNDLE = "Example: bcca bundle P001 -o pack.bcca.jsonl --data node"
+_BUNDLE = "Example: bcca bundle P001 -o pack.bcca.jsonl --for auditor.example --data node"
+SELF = "self"
 
 
 def add(app: typer.Typer) -> None:
@@ -60,14 +64,24 @@ def write_bundle(
     product: ProductArgument,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Where to write it.")],
     data: DataOption,
+    recipient: Annotated[
+        str | None,
+        typer.Option(
+            "--for",
+            metavar="ORIGIN",
+            help="Who is to read it: a partner, an auditor you appointed, or `self` for all of it. "
+            "Without it: whoever, so only what is public.",
+        ),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Write over a file that is there.")
     ] = False,
-) -> None:
+) -> int:
     """Write all an auditor needs into one file.
 
-    Whole logs and signed statements, sealed. It is checked first, as an auditor would with
-    `bcca-verify`, and that needs no network.
+    Whole logs and signed statements, sealed. What its reader may not see is withheld, and named.
+    It is checked first, as an auditor would with `bcca-verify`, and that needs no network. The
+    exit status is 3 if something is withheld: the total cannot be recomputed as a whole then.
     """
     if out.is_dir():
         raise UnusableError(f"{out} is a folder: name a file")
@@ -79,11 +93,49 @@ def write_bundle(
         raise UnusableError(f"{out}: its folder is not there: make it first")
     with open_node(data, keys=True) as node:
         found, made = products.find(node, product), period.text_at(node.clock())
-        report = bundling.examine(node, found, made=made)
-        write_whole(out, bundling.write_bundle(node, found, made=made))
+        to = _recipient(node, recipient)
+        unsealed = bundling.make(node, found, made=made, recipient=to)
+        report = bundling.check(node, unsealed)
+        write_whole(out, bundling.seal(node, unsealed))
     say(f"{out}: {plain(report.total)} kg CO2e for {_amount(report)}, {_evidence(report)}")
-    tell(*report.unverified)
+    tell(*_withheld(report, out, product, data), *report.unverified)
     tell(f"Check it with: bcca-verify {out} --policy {data / trust.FILE}")
+    return INCOMPLETE if report.withheld else DONE
+
+
+def _recipient(node: Node, named: str | None) -> str | None:
+    """Return for whom a bundle is: this node itself, a partner by its name, or an origin."""
+    if named is None or named == SELF:
+        return None if named is None else node.origin
+    with node.database.read() as session:
+        found = [each.origin for each in partners.every(session) if each.name == named]
+    return found[0] if len(found) == 1 else named
+
+
+def _withheld(report: Report, out: Path, product: str, data: Path) -> Iterator[str]:
+    """Yield a sentence if something is withheld, and which command would show it."""
+    if not report.withheld:
+        return
+    count = f"withheld: {len(report.withheld)} of the statements that it was made from"
+    if report.recipient is None:
+        yield (
+            f"{count}, since not everybody may see them: `bcca bundle {product} -o {out} --force "
+            f"--data {data} --for ORIGIN` includes what that partner or auditor may see, and "
+            "`--for self` everything"
+        )
+        return
+    ways = []
+    if any(each.line.origin == report.maker for each in report.withheld):
+        ways.append(
+            f"`bcca partners grant {report.recipient} --product {report.product} --data {data}` "
+            "lets it see your own"
+        )
+    if any(each.line.origin != report.maker for each in report.withheld):
+        ways.append(
+            "what others share no further only an auditor may see that you appoint: "
+            f"`bcca partners appoint {report.recipient} --data {data}`"
+        )
+    yield f"{count}, since {report.recipient} may not see them: {'; '.join(ways)}"
 
 
 def _print(report: Report, steps: list[Step]) -> None:
@@ -99,7 +151,7 @@ def _print(report: Report, steps: list[Step]) -> None:
 
 
 def _amount(report: Report) -> str:
-    return f"{plain(report.needed.amount)} {report.unit} of {report.product}"
+    return f"{plain(report.amount)} {report.unit} of {report.product}"
 
 
 def _evidence(report: Report) -> str:
@@ -111,7 +163,7 @@ def _as_json(report: Report) -> dict[str, object]:
     return {
         "product": report.product,
         "maker": report.maker,
-        "amount": plain(report.needed.amount),
+        "amount": plain(report.amount),
         "unit": report.unit,
         "total": plain(report.total),
         "incomplete": report.incomplete,

@@ -15,8 +15,10 @@ from bcca_node.cli.given import DataOption, open_node
 from bcca_node.cli.screen import tell
 from bcca_node.ledger.keys import strangers
 from bcca_node.ledger.node import Node
+from bcca_node.network.desk import is_open, process
 from bcca_node.settings import Settings
 from bcca_node.storage import alarms
+from bcca_node.web.journal import Journal
 from bcca_protocol import period
 from bcca_protocol.errors import UnavailableError
 
@@ -31,23 +33,30 @@ def add(app: typer.Typer) -> None:
 def serve(
     data: DataOption,
     without_keys: Annotated[
-        bool, typer.Option("--without-keys", help="Serve what is published, witness nobody.")
+        bool, typer.Option("--without-keys", help="Serve what is published, sign nothing.")
     ] = False,
 ) -> None:
     """Serve the log, the statements, and a witness.
 
     It witnesses for the logs that the policy lists, has its own heads cosigned, watches what
-    witnesses have seen of its log, and keeps copies of the others. It listens where the settings
-    say, or BCCA_HOST and BCCA_PORT. SIGTERM and Ctrl-C stop it once the answers under way are
-    given.
+    witnesses have seen of its log, and keeps copies of the others. It delivers what partners are
+    to be told, fetches what they keep for it, and answers requests that a statement answers. It
+    listens where the settings say, or BCCA_HOST and BCCA_PORT. SIGTERM and Ctrl-C stop it once the
+    answers under way are given.
     """
+    if is_open(data):
+        raise UnavailableError(
+            f"{data}: another `bcca serve` serves this folder already (process {process(data)}): "
+            "one is enough, and stop it first to begin anew"
+        )
     with (
         open_node(data, keys=not without_keys) as node,
         _listen(node.settings) as listener,
         ExitStack() as stack,
     ):
-        logging.basicConfig(format="%(levelname)s %(message)s", stream=sys.stderr)
-        server = create_server(node, keep=True)
+        journal = Journal(sys.stderr.buffer)
+        logging.basicConfig(handlers=[journal], level=logging.WARNING)
+        server = create_server(node, keep=True, journal=journal)
         # It may come before the server listens for it; the server raises it again when it is done.
         signal.signal(signal.SIGTERM, lambda *_: server.handle_exit(signal.SIGTERM, None))
         tell(f"{node.origin} listens on {_address(listener)}, for others {node.settings.url}")

@@ -13,6 +13,7 @@ from bcca_node.ledger import keystore, trust
 from bcca_node.ledger.files import write_whole
 from bcca_node.ledger.keystore import Keystore
 from bcca_node.ledger.node import init
+from bcca_node.partners import identifiers
 from bcca_node.settings import Settings
 from bcca_protocol.entry import Predecessor
 from bcca_protocol.errors import PolicyError, RefusedError, UnusableError
@@ -53,6 +54,12 @@ def initialise(
             help="The head of a log that ended, which this one goes on with (`bcca keys end`).",
         ),
     ] = None,
+    ids: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--id", metavar="URN", help="Another name: urn:lei:… or urn:uscc:…; repeat it for more."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Set up a node: keys, log, settings.
@@ -60,7 +67,8 @@ def initialise(
     The recovery key is shown once and stored nowhere: write it down. It takes a log back from a
     thief of every other key.
     """
-    given = {"origin": origin, "name": name, "url": url, "host": host, "port": port}
+    other = None if ids is None else identifiers.all_checked(ids)
+    given = {"origin": origin, "name": name, "url": url, "host": host, "port": port, "ids": other}
     settings = _settings(data, {key: value for key, value in given.items() if value is not None})
     settings.require_none()
     trusted = None if policy is None else _read_policy(policy)
@@ -103,7 +111,7 @@ def _show(settings: Settings, words: str, *, as_json: bool) -> None:
     say(lines["log"], lines["witness"])
 
 
-def _settings(data: Path, given: Mapping[str, str | int]) -> Settings:
+def _settings(data: Path, given: Mapping[str, str | int | tuple[str, ...]]) -> Settings:
     """Return the settings of a new node; its URL is where it listens, unless told otherwise."""
     settings = Settings.new(data, os.environ, **given)
     if "url" in given or "BCCA_URL" in os.environ:

@@ -134,7 +134,7 @@ class Desk:
             if path.suffix == ".db" and path.stat().st_size:
                 with closing(sqlite3.connect(path)) as database:
                     said[path.name] = list(database.iterdump())
-            elif path.is_file() and not path.name.endswith(("-wal", "-shm")):
+            elif path.is_file() and not path.name.endswith(("-wal", "-shm", "-calls")):
                 said[path.name] = path.read_bytes()
         return said
 

@@ -1,5 +1,6 @@
 """`bcca serve` as a process: it says where it listens, answers, and stops when it is told to."""
 
+import json
 import os
 import signal
 import socket
@@ -33,6 +34,13 @@ def serving(desk: Any, new_node: Callable[..., Node]) -> Iterator[Callable[..., 
         each.communicate()
 
 
+def routes(journal: str) -> list[str]:
+    """Return the routes that were asked, refuse a line of any other kind."""
+    lines = [json.loads(line) for line in journal.splitlines()]
+    assert all((line["level"], line["what"]) == ("info", "request") for line in lines), journal
+    return [line["route"] for line in lines]
+
+
 def test_it_says_where_it_listens_answers_and_stops_cleanly(serving: Callable[..., Any]) -> None:
     running, said, url = serving()
     descriptor = httpx.get(f"{url}/.well-known/bcca.json", trust_env=False).json()
@@ -45,7 +53,8 @@ def test_it_says_where_it_listens_answers_and_stops_cleanly(serving: Callable[..
     assert descriptor["origin"] == "cathode.example/bcca"
     assert descriptor["witness"] == "http://cathode.example/witness"
     assert health == 200
-    assert (running.returncode, out, err) == (0, "", "")
+    assert (running.returncode, out) == (0, "")
+    assert routes(err) == ["/.well-known/bcca.json", "/healthz"]
 
 
 def test_without_keys_it_witnesses_nobody_and_ctrl_c_is_quiet(
@@ -58,7 +67,8 @@ def test_without_keys_it_witnesses_nobody_and_ctrl_c_is_quiet(
     out, err = running.communicate(timeout=30)
 
     assert "witness" not in descriptor
-    assert (running.returncode, out, err) == (130, "", "")
+    assert (running.returncode, out) == (130, "")
+    assert routes(err) == ["/.well-known/bcca.json"]
 
 
 def test_a_port_that_is_taken_is_one_sentence(

@@ -22,12 +22,13 @@ def test_what_is_published_is_shown_in_a_folder(desk: Any, chain: Any, tmp_path:
     commitment = ran.out.split()[1]
     assert (ran.status, again.status) == (0, 0)
     assert ran.out.splitlines()[1] == (
-        f"{folder}: 7 entries of the log, 1 public statements, 1 products; 7 files written"
+        f"{folder}: 7 entries of the log, 1 public statements, 1 products, 0 sealed files; "
+        "7 files written"
     )
     assert (folder / "statements" / commitment).is_file()
     told = again.json["static"]
     assert told.pop("written") <= 1  # the checkpoint, if a second has passed
-    assert told == {"size": 7, "statements": 1, "products": 1}
+    assert told == {"size": 7, "statements": 1, "products": 1, "sealed": 0, "leftOut": []}
 
 
 def test_published_again_only_the_times_of_the_witnesses_are_new(
