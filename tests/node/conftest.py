@@ -27,10 +27,12 @@ from psycopg import sql
 from bcca_node.app import create_app, create_server
 from bcca_node.ledger.node import Node, found
 from bcca_node.settings import Settings
+from bcca_node.storage import partners
+from bcca_node.storage.partners import Partner, PartnerRole
 from bcca_protocol.footprint import Components, Stages
 from bcca_protocol.inventory import Activity, Amount, Factor, Input, Interval, Supplier
 from bcca_protocol.issue import UNSET_NONCE
-from bcca_protocol.keys import Role
+from bcca_protocol.keys import Algorithm, Role, SeedSigner
 from bcca_protocol.statement import Method, PartialFootprint, Producer, Product
 
 T = TypeVar("T")
@@ -198,6 +200,29 @@ def network(served: Callable[..., Node], policy_of: Callable[..., str]) -> list[
 
 
 @pytest.fixture
+def acquaint() -> Callable[..., None]:
+    """Make nodes partners of each other, that may ask each other on this machine."""
+
+    def know(*nodes: Node) -> None:
+        logs = [f"log {each.log_key.encode()} {each.settings.url}/log" for each in nodes]
+        cosigning = Algorithm.ED25519_COSIGNATURE
+        keys = [
+            SeedSigner(name=f"w{index}.example", algorithm=cosigning, seed=bytes([index]) * 32).key
+            for index in range(4)
+        ]
+        lines = [f"witness w{index} {key.encode()}" for index, key in enumerate(keys)]
+        policy = "\n".join([*logs, *lines, "group g 3 w0 w1 w2 w3", "quorum g", ""])
+        for each in nodes:
+            (each.settings.data / "policy.txt").write_text(policy, encoding="utf-8")
+            with each.database.write() as session:
+                for other in nodes:
+                    if other is not each:
+                        partners.put(session, partner_of(other))
+
+    return know
+
+
+@pytest.fixture
 def ask() -> Callable[..., httpx.Response]:
     """Ask the app of a node, without a socket."""
 
@@ -210,6 +235,20 @@ def ask() -> Callable[..., httpx.Response]:
         return asyncio.run(request())
 
     return send
+
+
+def partner_of(node: Node) -> Partner:
+    """Return a node as its partners know it."""
+    return Partner(
+        origin=node.origin,
+        name=node.settings.name,
+        url=node.settings.url,
+        log_key=node.log_key.encode(),
+        request_key=node.keystore.record(Role.REQUEST).key.encode(),
+        seal_key=node.keystore.record(Role.SEAL).key.encode(),
+        roles=frozenset({PartnerRole.CUSTOMER, PartnerRole.SUPPLIER}),
+        since=node.clock(),
+    )
 
 
 @pytest.fixture

@@ -388,7 +388,7 @@ def packed(folder: Path, names: list[str], path: Path, **other: str) -> Path:
     for name in names:
         with (folder / name).open("rb") as content:
             members.append(archive.member(name, content))
-    told = {"origin": "cathode.example/bcca", "root": "", "schema": "2", "size": "9", **other}
+    told = {"origin": "cathode.example/bcca", "root": "", "schema": "3", "size": "9", **other}
     manifest = Manifest(
         format="bcca/v1 backup", made="2026-01-01T00:00:00Z", members=tuple(members), **told
     )
@@ -555,7 +555,7 @@ def test_a_database_with_other_values_is_refused(
         ({"size": "8"}, "the manifest says cathode.example/bcca 8"),
         ({"root": ""}, "the manifest says cathode.example/bcca 9"),
         ({"origin": "other.example"}, "the manifest says other.example"),
-        ({"schema": "3"}, "its tables have version 3, this program's 2"),
+        ({"schema": "4"}, "its tables have version 4, this program's 3"),
         ({"schema": "2.5"}, r"schema of manifest\.json: '2\.5' is not a whole number"),
         ({"schema": "-2"}, "'-2' is not a whole number"),
         ({"size": "9.5"}, "the manifest says cathode.example/bcca 9.5"),

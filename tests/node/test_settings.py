@@ -87,3 +87,19 @@ def test_settings_without_an_origin_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(UnusableError, match="missing required field `origin`"):
         Settings.load(tmp_path, {})
+
+
+def test_identifiers_are_saved_as_a_list_and_parted_by_spaces_in_the_environment(
+    tmp_path: Path,
+) -> None:
+    ids = ("urn:lei:506700GE1G29325QX363", "urn:uscc:9144030071526726XG")
+    told = Settings(data=tmp_path, origin="a.example", name="A", ids=ids)
+    told.save()
+
+    assert Settings.load(tmp_path, {}) == told
+    assert Settings.load(tmp_path, {"BCCA_IDS": ids[1]}).ids == ids[1:]
+
+
+def test_an_identifier_that_is_no_urn_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnusableError, match="is no URN"):
+        Settings(data=tmp_path, origin="a.example", name="A", ids=("506700GE1G29325QX363",))
