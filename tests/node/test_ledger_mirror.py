@@ -562,7 +562,7 @@ def test_attack_false_entries_that_came_before_the_time_was_up_are_dropped(
     size = pair.grow(5_000)
     slow.allowed = tlog.BUNDLES_AT_ONCE
     slow.false = {"tile/entries/003": tiles.encode_entries([b"false"] * 256)}
-    assert "4096 of" in str(follow_all(pair, 1.0)[pair.author.origin].refused)
+    assert "4096 of" in str(follow_all(pair, 3.0)[pair.author.origin].refused)
     slow.allowed = 10**6
 
     assert follow_all(pair, 30.0)[pair.author.origin].size == size
