@@ -14,7 +14,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bcca_protocol import checkpoint, footprint, issue, merkle, own, verify
+from bcca_protocol import checkpoint, footprint, issue, manifest, merkle, own, shares, verify
 from bcca_protocol.aggregate import Totals, aggregate
 from bcca_protocol.checkpoint import Checkpoint
 from bcca_protocol.demand import contributions, demand
@@ -24,6 +24,7 @@ from bcca_protocol.footprint import STAGES, Components, Stages
 from bcca_protocol.graph import chooser, connect
 from bcca_protocol.inventory import Activity, Amount, Factor, Input, Interval, Supplier
 from bcca_protocol.keys import Algorithm, Role, SeedSigner
+from bcca_protocol.manifest import Frame
 from bcca_protocol.partial import Part
 from bcca_protocol.period import Span
 from bcca_protocol.policy import Policy, verify_checkpoint
@@ -457,6 +458,19 @@ def tallies(totals: Totals, product: int) -> list[Fraction]:
     return list(map(Fraction, totals.tally(number_of(totals, product)).values()))
 
 
+def shares_of(totals: Totals, product: int) -> list[Fraction]:
+    """Return the shares of a product in percent, without its quality, which no line states."""
+    part = totals.graph.parts[number_of(totals, product)]
+    frame = Frame(
+        issuer=part.issuer, product=Product(id=part.product, name="p"), producer=Producer("p"),
+        site=None, batch=None, method=METHOD, sharing="public", period=PERIOD,
+        reference_date=PERIOD.end, logs=(),
+    )  # fmt: skip
+    needed = demand(totals, number_of(totals, product), part.declared)
+    found = shares.shares(manifest.state(totals, needed, frame).weights)
+    return [Fraction(share) for share in found[:-1]]
+
+
 @few
 @given(networks(most=5), st.data())
 def test_splitting_a_company_in_two_changes_neither_totals_nor_weights(
@@ -483,6 +497,9 @@ def test_splitting_a_company_in_two_changes_neither_totals_nor_weights(
     assert near(values(after, len(split))[:step], values(before, step))
     for product in range(step):
         assert near(tallies(after, product), tallies(before, product))
+        here, there = shares_of(after, product), shares_of(before, product)
+        assert near(here, there)
+        assert all(0 <= share <= 100 for share in here)
 
 
 KG = {"kg": Fraction(1), "t": Fraction(1000), "g": Fraction(1, 1000)}
