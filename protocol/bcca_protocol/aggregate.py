@@ -5,17 +5,21 @@ unit(p) = own(p) + (sum over inputs of amount / yield [x share] x unit(input) / 
           x declared(p) / output(p)
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import repeat
 from operator import add, mul
 
+import msgspec
+
 from bcca_protocol import loops
+from bcca_protocol.activity import WORST_SCORE
 from bcca_protocol.columns import Table, Vector, Way
 from bcca_protocol.components import components
+from bcca_protocol.cones import Known
 from bcca_protocol.footprint import Footprint
-from bcca_protocol.graph import Graph
+from bcca_protocol.graph import Graph, Leaf, Source
 from bcca_protocol.quantity import ONE, exact
 
 
@@ -23,7 +27,8 @@ from bcca_protocol.quantity import ONE, exact
 class Totals:
     """Kg CO2e per declared unit of every part reached, everything upstream included.
 
-    `incomplete` has the parts with an input, however far upstream, that nothing feeds.
+    `incomplete` has the parts with an input, however far upstream, that nothing feeds; `expired`
+    those that feed one though they are no longer valid: in `graph` their age counts as the worst.
     """
 
     graph: Graph
@@ -31,6 +36,7 @@ class Totals:
     order: tuple[tuple[int, ...], ...]
     vectors: Mapping[int, Vector]
     incomplete: frozenset[int]
+    expired: frozenset[int]
 
     def footprint(self, part: int, way: Way = "market") -> Footprint:
         """Return the cumulative footprint of one declared unit of `part`."""
@@ -41,41 +47,71 @@ class Totals:
         return self.table.tally(self.vectors[part])
 
 
-def aggregate(graph: Graph, roots: Iterable[int] | None = None) -> Totals:
+def aggregate(
+    graph: Graph, roots: Iterable[int] | None = None, known: Known | None = None
+) -> Totals:
     """Return the totals of `roots` and everything upstream of them; of all parts by default.
 
+    What is `known` of an earlier sum is not computed again: the digits are the same.
     Raises UnproductiveError naming the products of a loop that consumes more than it makes.
     """
     wanted = range(len(graph.parts)) if roots is None else tuple(roots)
     order = tuple(components(graph, wanted))
     reached = [part for component in order for part in component]
+    terms = [term for i in reached for term in graph.terms[i]]
+    expired = frozenset(
+        term.supplier for term in terms if term.why is not None and term.why.code == "expired"
+    )
+    graph = _aged(graph, expired)
     table = Table(
         (graph.parts[i] for i in reached),
-        {term.stages for i in reached for term in graph.terms[i]} - {"keep"},
+        {term.stages for term in terms} - {"keep"},
         introduced=any(graph.sources[i].introduced for i in reached),
     )
     with exact():
-        vectors = _vectors(graph, order, table)
+        vectors = _vectors(graph, order, table, known)
     return Totals(
         graph=graph,
         table=table,
         order=order,
         vectors=vectors,
         incomplete=_incomplete(graph, order),
+        expired=expired,
     )
 
 
-def _vectors(graph: Graph, order: Sequence[Sequence[int]], table: Table) -> dict[int, Vector]:
+def _aged(graph: Graph, expired: Collection[int]) -> Graph:
+    """Return the graph in which what expired is of the worst age there is (SPEC 8.6)."""
+    if not expired:
+        return graph
+    parts = list(graph.parts)
+    with exact():
+        for index in expired:
+            tally = parts[index].tally
+            aged = tally._replace(temporal=tally.covered * WORST_SCORE)
+            parts[index] = msgspec.structs.replace(parts[index], tally=aged)
+    return replace(graph, parts=tuple(parts))
+
+
+def _vectors(
+    graph: Graph, order: Sequence[Sequence[int]], table: Table, known: Known | None
+) -> dict[int, Vector]:
     """Compute components in order, each from its suppliers' values per one unit."""
     vectors: dict[int, Vector] = {}
     values = _Values(table)
+    sought = None if known is None else known.begin(graph, table)
     for component in order:
-        if loops.is_loop(graph, component):
+        found = None if sought is None else sought.look(component)
+        if found is not None:
+            vectors.update(zip(component, found, strict=True))
+        elif loops.is_loop(graph, component):
             vectors |= loops.solve_values(graph, component, table, vectors)
         else:
             vectors[component[0]] = _vector(graph, component[0], table, values)
         for part in component:
             values.put(part, vectors[part], graph.parts[part].declared)
+        if sought is not None and found is None:
+            sought.keep(component, tuple(vectors[part] for part in component))
     return vectors
 
 
@@ -125,8 +161,15 @@ def _incomplete(graph: Graph, order: Iterable[Sequence[int]]) -> frozenset[int]:
     found: set[int] = set()
     for component in order:
         if any(
-            graph.missing[part] or any(term.supplier in found for term in graph.terms[part])
+            graph.missing[part]
+            or any(term.supplier in found for term in graph.terms[part])
+            or is_lacking(graph.sources[part])
             for part in component
         ):
             found.update(component)
     return frozenset(found)
+
+
+def is_lacking(source: Source) -> bool:
+    """Say whether a cumulative footprint is incomplete by its issuer's own word."""
+    return isinstance(source, Leaf) and source.is_incomplete

@@ -5,22 +5,27 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from bcca_protocol import bundle, footprint, manifest, merkle, period
+from bcca_protocol import bundle, footprint, merkle, period
 from bcca_protocol.aggregate import Totals
 from bcca_protocol.bundle import Contents
 from bcca_protocol.caveats import caveats
 from bcca_protocol.demand import Demand
 from bcca_protocol.errors import AuthorshipError, ProofError, StatementError
 from bcca_protocol.evidence import Evidence, read_evidence
+from bcca_protocol.exemption import statements_in
+from bcca_protocol.facts import Fact
 from bcca_protocol.footprint import Footprint
 from bcca_protocol.policy import Policy
 from bcca_protocol.quantity import number, plain
-from bcca_protocol.repeat import Repeated, repeat
-from bcca_protocol.results import ReadLog
+from bcca_protocol.ready import Verdict, judge
+from bcca_protocol.recipe import reveal
+from bcca_protocol.repeat import NO_STATEMENTS, Repeated, repeat
+from bcca_protocol.results import ReadLog, Rules
 from bcca_protocol.rollup import RollUp
+from bcca_protocol.rules import RuleSet, digest_of, followed
 from bcca_protocol.statement import FootprintRollUp
-from bcca_protocol.verify import VerifiedLog
-from bcca_protocol.wire import b64
+from bcca_protocol.verify import Verified, VerifiedLog
+from bcca_protocol.wire import b64, unb64
 from bcca_protocol.withheld import Hidden, read_withheld
 
 
@@ -41,8 +46,9 @@ class Report:
 
     `total` is kg CO2e excluding biogenic uptake for `amount` of `unit`, as the roll-up states it
     with `footprint`. All of it was recomputed, unless something is `withheld`: then that is true
-    of what is in `repeated` alone. Every log was seen by a quorum at `as_of` or later; the bundle
-    is looked at from `at` (both POSIX seconds).
+    of what is in `repeated` alone, and there is no `verdict` on whether it may be declared. Every
+    log was seen by a quorum at `as_of` or later; the bundle is looked at from `at` (both POSIX
+    seconds). `rules_are_here` says whether the file has the text of the rules.
     """
 
     product: str
@@ -59,6 +65,9 @@ class Report:
     unverified: tuple[str, ...]
     withheld: tuple[Hidden, ...]
     repeated: Repeated | None
+    rules: RuleSet
+    rules_are_here: bool
+    verdict: Verdict | None
 
     @property
     def totals(self) -> Totals:
@@ -84,7 +93,8 @@ class Report:
     def _repeated(self) -> Repeated:
         if self.repeated is None:
             raise StatementError(
-                f"{self.product}: the statement it begins with is withheld: nothing was added up"
+                f"{self.product}: the statement it begins with is withheld, or lines are that the "
+                "rules may cut off: nothing was added up"
             )
         return self.repeated
 
@@ -132,11 +142,13 @@ def _evidence(found: Contents, trusted: Policy, at: int | None, on_step: OnStep)
 
 def _report(found: Contents, evidence: Evidence, at: int | None, on_step: OnStep) -> Report:
     rolled = _roll_up(found, evidence)
-    _check_rules(rolled.statement, found)
+    rules = _rules(rolled.statement, found, evidence)
     hidden = read_withheld(found, rolled, evidence)
     _check_trees(rolled.statement, found, evidence, hidden.values())
     on_step(Step(5, "roll-up", _tell_current(rolled, len(hidden))))
-    repeated = repeat(rolled, evidence, hidden)
+    envelopes = (unb64(line.envelope, "bundle: envelope") for line in found.statements)
+    statements = statements_in(envelopes) if rules.cut_off_percent else NO_STATEMENTS
+    repeated = repeat(rolled, evidence, hidden, rules, statements)
     seen = evidence.times()
     looked = max(seen) if at is None else at
     report = Report(
@@ -151,9 +163,12 @@ def _report(found: Contents, evidence: Evidence, at: int | None, on_step: OnStep
         evidence=evidence,
         as_of=min(seen),
         at=looked,
-        unverified=tuple(caveats(rolled, hidden.values(), evidence, looked)),
+        unverified=tuple(caveats(rolled, hidden.values(), evidence, repeated, looked)),
         withheld=tuple(hidden.values()),
         repeated=repeated,
+        rules=rules,
+        rules_are_here=any(each.text == rules.text for each in found.rules),
+        verdict=_verdict(rules, rolled, repeated, evidence) if not hidden else None,
     )
     on_step(Step(6, "recomputed", _tell_recomputed(report)))
     return report
@@ -202,20 +217,47 @@ def _roll_up(found: Contents, evidence: Evidence) -> RollUp:
     for name, each in evidence.facts.items():
         if not each.is_current:
             raise StatementError(f"statement {name} is not current: {each.status or 'broken log'}")
+    return _revealed(rolled, found)
+
+
+def _revealed(rolled: RollUp, found: Contents) -> RollUp:
+    """Return a roll-up with its recipe, if the bundle hands that over (SPEC 8.10)."""
+    for each in found.recipes:
+        if each.roll_up != rolled.commitment:
+            raise StatementError(
+                f"a recipe for {each.roll_up}, where the bundle is about {rolled.commitment}"
+            )
+        rolled = reveal(rolled, each.recipe)
     return rolled
 
 
-def _check_rules(rolled: FootprintRollUp, found: Contents) -> None:
-    """Raise StatementError unless the roll-up follows the rules this verifier can repeat."""
-    neutral = manifest.neutral_rules()
-    if rolled.rules != neutral:
-        raise StatementError(
-            f"made by rules {rolled.rules.name} ({rolled.rules.digest}), this verifier repeats "
-            f"{neutral.name} ({neutral.digest})"
-        )
-    for rules in found.rules:
-        if "\n".join(rules.lines) != manifest.NEUTRAL_RULES:
-            raise StatementError(f"the text of rules {rules.name} is not what the roll-up names")
+def _rules(rolled: FootprintRollUp, found: Contents, evidence: Evidence) -> RuleSet:
+    """Return the rules that the roll-up follows, from their text in the bundle if it is there.
+
+    Raises StatementError where it is not and nobody knows them, or where a text in the bundle is
+    what no roll-up in it names (SPEC 9.8, 10.1).
+    """
+    facts = (each.fact for each in evidence.facts.values())
+    named = {each.statement.rules for each in facts if isinstance(each, RollUp)}
+    for each in found.rules:
+        if Rules(name=each.name, digest=digest_of(each.text)) not in named:
+            raise StatementError(
+                f"the text of rules {each.name} is not what the roll-up names: it hashes to "
+                f"{digest_of(each.text)}, the roll-up follows {rolled.rules.name} "
+                f"({rolled.rules.digest})"
+            )
+    return followed(rolled.rules, [each.text for each in found.rules])
+
+
+def _verdict(
+    rules: RuleSet, rolled: RollUp, repeated: Repeated | None, evidence: Evidence
+) -> Verdict | None:
+    """Return whether the roll-up may be declared; None where nothing was added up."""
+    if repeated is None:
+        return None
+    origins = (tree.origin for tree in rolled.statement.logs)
+    witnesses = {origin: len(evidence.logs[origin].head.witnesses) for origin in origins}
+    return judge(rules, repeated.totals, rolled.statement, witnesses)
 
 
 def _check_trees(
@@ -232,7 +274,10 @@ def _check_trees(
         if tree.origin not in left_out:
             _log_of(evidence, tree.origin)
             _check_tree(tree, entries[tree.origin])
-    for signed in evidence.parts().values():
+    named = {edge.resolved.commitment for edge in rolled.manifest or ()}
+    used: list[Verified[Fact]] = list(evidence.parts().values())
+    used += [each for name, each in evidence.roll_ups().items() if name in named]
+    for signed in used:
         tree_read = read.get(signed.fact.issuer)
         if tree_read is None or signed.index >= int(tree_read.size):
             raise StatementError(

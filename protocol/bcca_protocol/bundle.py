@@ -1,24 +1,25 @@
 """All an auditor needs, in one file: `*.bcca.jsonl` (SPEC 10).
 
-One JSON object a line, each in its one form: a header, the rules, every log with its checkpoint
-and all its entries, every statement, what was withheld, and a last line with the number of lines
-before it, the SHA-256 of their bytes and the maker's signature.
+One JSON object a line, each in its one form: a header, the rules, a recipe if it is secret, every
+log with its checkpoint and all its entries, every statement, what was withheld, and a last line
+with the number of lines before it, the SHA-256 of their bytes and the maker's signature.
 """
 
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
 import msgspec
 
-from bcca_protocol import wire
+from bcca_protocol import rules, wire
 from bcca_protocol.errors import LimitError, MalformedError, SignatureError
 from bcca_protocol.history import History
 from bcca_protocol.inventory import Vkey
 from bcca_protocol.keys import Role, Signer
 from bcca_protocol.limits import MAX_BUNDLE_LINE_BYTES
 from bcca_protocol.note import Note
+from bcca_protocol.recipe import Recipe
 from bcca_protocol.wire import HexDigest, Origin, Record, Text, Time, Urn
 
 FORMAT: Final = "bcca/v1 bundle"
@@ -39,10 +40,27 @@ class Header(Record, frozen=True, tag_field="type", tag="header"):
 
 
 class RuleSet(Record, frozen=True, tag_field="type", tag="rules"):
-    """The text of the rules the roll-up names, a line an item."""
+    """The text of rules that a roll-up names, a line an item."""
 
     name: Text
     lines: tuple[str, ...]
+
+    @classmethod
+    def of(cls, followed: rules.RuleSet) -> Self:
+        """Return a text as a bundle carries it."""
+        return cls(name=followed.name, lines=tuple(followed.text.split("\n")))
+
+    @property
+    def text(self) -> str:
+        """The text that was split."""
+        return "\n".join(self.lines)
+
+
+class RecipeLine(Record, frozen=True, tag_field="type", tag="recipe"):
+    """The secret recipe of a roll-up, for who was handed this file."""
+
+    roll_up: HexDigest
+    recipe: Recipe
 
 
 class LogLine(Record, frozen=True, tag_field="type", tag="log"):
@@ -84,7 +102,7 @@ class End(Record, frozen=True, tag_field="type", tag="end"):
     signature: Base64
 
 
-Body = RuleSet | LogLine | StatementLine | Withheld
+Body = RuleSet | RecipeLine | LogLine | StatementLine | Withheld
 _DECODER: msgspec.json.Decoder[Header | Body | End] = msgspec.json.Decoder(Header | Body | End)
 
 
@@ -94,6 +112,7 @@ class Contents:
 
     header: Header
     rules: tuple[RuleSet, ...]
+    recipes: tuple[RecipeLine, ...]
     logs: tuple[LogLine, ...]
     statements: tuple[StatementLine, ...]
     withheld: tuple[Withheld, ...]
@@ -113,6 +132,7 @@ def contents(header: Header, body: Iterable[Body]) -> Contents:
     return Contents(
         header=header,
         rules=tuple(item for item in items if isinstance(item, RuleSet)),
+        recipes=tuple(item for item in items if isinstance(item, RecipeLine)),
         logs=tuple(item for item in items if isinstance(item, LogLine)),
         statements=tuple(item for item in items if isinstance(item, StatementLine)),
         withheld=tuple(item for item in items if isinstance(item, Withheld)),

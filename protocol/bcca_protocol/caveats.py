@@ -4,19 +4,33 @@ from collections.abc import Iterable, Iterator
 
 from bcca_protocol import period
 from bcca_protocol.evidence import Evidence
-from bcca_protocol.graph import double_claims, order_of
+from bcca_protocol.graph import Leaf, double_claims, order_of
 from bcca_protocol.partial import Part
+from bcca_protocol.quantity import ZERO, exact, plain
+from bcca_protocol.repeat import Repeated
 from bcca_protocol.rollup import RollUp
 from bcca_protocol.standing import Standing, standing
 from bcca_protocol.withheld import Hidden
 
 
-def caveats(rolled: RollUp, hidden: Iterable[Hidden], evidence: Evidence, at: int) -> Iterator[str]:
-    """Yield a sentence for each thing withheld, missing, out of its time or taken on trust."""
+def caveats(
+    rolled: RollUp,
+    hidden: Iterable[Hidden],
+    evidence: Evidence,
+    repeated: Repeated | None,
+    at: int,
+) -> Iterator[str]:
+    """Yield a sentence for each thing withheld, missing, out of its time or taken on trust.
+
+    `repeated` is what was added up, None if nothing was.
+    """
     names = {name: each.fact for name, each in evidence.parts().items()}
     parts = sorted(names.values(), key=order_of)
     yield from (each.tell() for each in hidden)
     yield from _missing(rolled, names)
+    yield from _stood_in(rolled, names)
+    if repeated is not None:
+        yield from _on_trust(repeated)
     now = period.text_at(at)
     for name, each in evidence.facts.items():
         match standing(each, at=now):
@@ -52,6 +66,54 @@ def _missing(rolled: RollUp, names: dict[str, Part]) -> Iterator[str]:
                 f"missing: {edge.amount} {line.unit} of {line.product} of {line.origin}, bought "
                 f"for {consumer.product} of {consumer.issuer}: {edge.resolved.gap.reason}"
             )
+
+
+def _stood_in(rolled: RollUp, names: dict[str, Part]) -> Iterator[str]:
+    """Yield each value that the maker put in place of a signed statement."""
+    for edge in rolled.statement.manifest or ():
+        stated = edge.resolved.substitute
+        if stated is None:
+            continue
+        factor, consumer = stated.factor, names.get(edge.consumer)
+        lines = () if consumer is None else consumer.bought
+        line = next((each for each in lines if each.line == edge.line), None)
+        what = f"line {edge.line}" if line is None else f"{line.product} of {line.origin}"
+        yield (
+            f"not signed: {edge.amount} {factor.unit} of {what}, bought for {edge.consumer}, have "
+            f"a {factor.kind} value instead ({factor.dataset} of {factor.source}); why, in the "
+            f"maker's words: {stated.reason}"
+        )
+
+
+def _on_trust(repeated: Repeated) -> Iterator[str]:
+    """Yield what the rules allow for want of something better, and what nobody here recomputed."""
+    totals = repeated.totals
+    graph = totals.graph
+    reached = sorted(totals.vectors)
+    for index in reached:
+        for term in graph.terms[index]:
+            if term.why is not None:
+                yield (
+                    f"{term.why.code}: {graph.parts[term.supplier].commitment} feeds "
+                    f"{graph.parts[index].commitment}: {term.why.words}"
+                )
+    for index in reached:
+        part = graph.parts[index]
+        source = graph.sources[index]
+        if isinstance(source, Leaf):
+            yield (
+                f"claimed: the cumulative footprint {part.commitment} of {part.product} is the "
+                f"word of {part.issuer}; what it is made of is not in what was added up"
+                + ("; it says that inputs are missing" if source.is_incomplete else "")
+            )
+    dropped = repeated.cut.dropped
+    if dropped:
+        with exact():
+            kg = sum((line.kg for line in dropped), ZERO)
+        yield (
+            f"cut off: {len(dropped)} own lines with {plain(kg)} of {plain(repeated.cut.gross)} "
+            "kg CO2e gross, which the rules allow"
+        )
 
 
 def _mixed_methods(rolled: RollUp, parts: list[Part]) -> Iterator[str]:

@@ -20,9 +20,9 @@ from bcca_protocol.statement import FootprintRollUp
 # Sums of one sign in another order differ in their last of 34 digits, and never by so much.
 ROUNDING: Final = Decimal("1E-20")
 _CLAIMED = frozenset(
-    {"footprint", "location_footprint", "exempted_percent", "validity", "manifest"}
+    {"footprint", "location_footprint", "exempted_percent", "validity", "manifest", "uncertainty"}
 )
-_NOT_SUMS = frozenset({"introduced", "signed", "limited", "reasonable", "default", "gapBound"})
+_NOT_SUMS = frozenset({"introduced"})
 
 
 def with_claims(
@@ -30,22 +30,26 @@ def with_claims(
     made: FootprintRollUp,
     withheld: Collection[str],
     reached: Collection[str],
+    *,
+    lacking: bool,
 ) -> FootprintRollUp:
     """Return `made`, from what is here, with what `stated` may claim of the rest.
 
-    `reached` are the parts here that were added up. Raises StatementError for a claim that what is
+    `reached` are the parts here that were added up; `lacking` says whether a cumulative one of
+    them is incomplete. Raises StatementError for a claim that what is
     here rules out.
     """
     with exact():
         _check_footprints(stated, made)
         _check_weights(stated.weights, made.weights)
-        _check_edges(stated, made, withheld, reached)
+    check_edges(stated, made, withheld, reached)
     _check_validity(stated, made)
     claims = {name: getattr(stated, name) for name in _CLAIMED}
-    gaps = any(edge.resolved.gap is not None for edge in stated.manifest or ())
-    return msgspec.structs.replace(
-        made, weights=_weights(stated.weights), incomplete=gaps, **claims
-    )
+    edges = stated.manifest or ()
+    incomplete = lacking or any(edge.resolved.gap is not None for edge in edges)
+    if not incomplete and set(withheld) - {edge.consumer for edge in edges}:
+        incomplete = stated.incomplete  # what buys nothing may be cumulative, and incomplete
+    return msgspec.structs.replace(made, weights=stated.weights, incomplete=incomplete, **claims)
 
 
 def _check_footprints(stated: FootprintRollUp, made: FootprintRollUp) -> None:
@@ -81,6 +85,21 @@ def _check_weights(stated: Weights, made: Weights) -> None:
             raise StatementError(
                 f"weights.{name} is stated as {plain(whole)}, what is here has {plain(here)}"
             )
+    whole, here = _unsigned(stated), _unsigned(made)
+    if whole < here - here * ROUNDING:
+        raise StatementError(
+            f"weights.signed is stated as {stated.signed} of {stated.absolute}: {plain(whole)} "
+            f"unsigned, what is here has {plain(here)}"
+        )
+    default = number(stated.default) - number(made.default)
+    if default > whole - here + number(stated.absolute) * ROUNDING:
+        raise StatementError(
+            f"weights.default is stated as {stated.default}, where {plain(whole)} kg are not signed"
+        )
+
+
+def _unsigned(weights: Weights) -> Decimal:
+    return number(weights.absolute) - number(weights.signed)
 
 
 def _sums(
@@ -94,18 +113,6 @@ def _sums(
             yield name, number(str(other)), number(str(text))
 
 
-def _weights(stated: Weights) -> Weights:
-    """Return the weights with what this version fixes of them (SPEC 8.6)."""
-    return msgspec.structs.replace(
-        stated,
-        signed=stated.absolute,
-        limited="0",
-        reasonable="0",
-        default="0",
-        gap_bound="0",
-    )
-
-
 def _check_validity(stated: FootprintRollUp, made: FootprintRollUp) -> None:
     """Raise unless the roll-up ends with its earliest input here, or before (SPEC 8.2)."""
     one, other = stated.validity, made.validity
@@ -113,7 +120,7 @@ def _check_validity(stated: FootprintRollUp, made: FootprintRollUp) -> None:
         raise StatementError(f"validity is stated as {one}, what is here has {other}")
 
 
-def _check_edges(
+def check_edges(
     stated: FootprintRollUp,
     made: FootprintRollUp,
     withheld: Collection[str],
@@ -123,6 +130,16 @@ def _check_edges(
 
     What stands upstream of something withheld may be needed for that too: there it is no less.
     """
+    with exact():
+        _check_edges(stated, made, withheld, reached)
+
+
+def _check_edges(
+    stated: FootprintRollUp,
+    made: FootprintRollUp,
+    withheld: Collection[str],
+    reached: Collection[str],
+) -> None:
     edges = stated.manifest or ()
     claimed = {(e.consumer, e.line): e for e in edges}
     shared = _upstream(withheld, edges)

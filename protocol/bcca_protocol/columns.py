@@ -5,14 +5,14 @@ from decimal import Decimal
 from typing import Literal, NamedTuple
 
 from bcca_protocol.footprint import COMPONENTS, STAGES, Cell, Footprint
-from bcca_protocol.own import Tally
+from bcca_protocol.own import Handed, Tally
 from bcca_protocol.partial import Part
 from bcca_protocol.quantity import ZERO
 
 Vector = tuple[Decimal, ...]
 Way = Literal["market", "location", "tally"]
 INTRODUCED = "introduced"
-TALLIES = (*Tally._fields, INTRODUCED)
+TALLIES = (*Tally._fields, *Handed._fields)
 
 _STAGE_ORDER = {stage: i for i, stage in enumerate(("", *STAGES))}
 _NAME_ORDER = {name: i for i, name in enumerate((*COMPONENTS, *TALLIES))}
@@ -66,6 +66,10 @@ class Table:
         for name, kg in zip(Tally._fields, part.tally, strict=True):
             if kg:
                 vector[self._tallies[name]] = kg
+        if part.handed is not None:
+            for name, kg in zip(Handed._fields, part.handed, strict=True):
+                if kg:
+                    vector[self._tallies[name]] = kg
         if introduced:
             vector[self._tallies[INTRODUCED]] = part.tally.absolute
         return tuple(vector)
@@ -101,6 +105,8 @@ def _used(parts: Iterable[Part]) -> tuple[set[Cell], set[str], bool]:
     for part in parts:
         cells.update(part.own)
         tallies.update(name for name, kg in zip(Tally._fields, part.tally, strict=True) if kg)
+        if part.handed is not None:
+            tallies.update(n for n, kg in zip(Handed._fields, part.handed, strict=True) if kg)
         if part.own_by_location is not None:
             located = True
             cells.update(part.own_by_location)

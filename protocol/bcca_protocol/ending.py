@@ -146,16 +146,6 @@ def sign_end(
     )
 
 
-def verify_end(text: str, genesis: Genesis) -> EndNote:
-    """Return the end note in `text`, signed by the recovery key to which `genesis` commits.
-
-    Raises what `EndNote.parse` does, and AuthorshipError for another log's recovery key.
-    """
-    end = EndNote.parse(text)
-    end.require_by(genesis)
-    return end
-
-
 def genesis_of(origin: str, entries: Sequence[bytes]) -> Genesis:
     """Return entry 0 of a log; raises AuthorshipError where it commits to no recovery key."""
     try:

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 
 from bcca_protocol import policy, verify
 from bcca_protocol.bundle import Contents, LogLine, StatementLine
+from bcca_protocol.cumulative import is_roll_up
 from bcca_protocol.errors import AuthorshipError, ConflictError, MalformedError
 from bcca_protocol.facts import Fact
 from bcca_protocol.keys import VerifierKey
 from bcca_protocol.note import Note
 from bcca_protocol.partial import Part
 from bcca_protocol.policy import Policy
-from bcca_protocol.verify import Signed, VerifiedLog
+from bcca_protocol.rollup import RollUp
+from bcca_protocol.verify import Signed, Verified, VerifiedLog
 from bcca_protocol.wire import unb64
 
 
@@ -30,6 +32,10 @@ class Evidence:
     def parts(self) -> dict[str, Signed[Part]]:
         """Return the partial footprints by commitment."""
         return {name: each for name, each in self.facts.items() if verify.is_signed_part(each)}
+
+    def roll_ups(self) -> dict[str, Verified[RollUp]]:
+        """Return the roll-ups by commitment."""
+        return {name: each for name, each in self.facts.items() if is_roll_up(each)}
 
     def times(self) -> list[int]:
         """Return when a quorum saw each log; one that ended says nothing new, however old it is."""

@@ -1,82 +1,160 @@
 """Which statement feeds which input, and in which order products are computed (SPEC 9.1, 9.2)."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import NamedTuple
 
 import msgspec
 
+from bcca_protocol.choosing import (
+    Choice,
+    Chooser,
+    Flagged,
+    Missing,
+    Offer,
+    Source,
+    Why,
+    chooser,
+)
+from bcca_protocol.cumulative import Leaf
 from bcca_protocol.errors import StatementError, UnitError
 from bcca_protocol.partial import Bought, Part
-from bcca_protocol.period import Span
 from bcca_protocol.quantity import ONE, convert, exact
-from bcca_protocol.standing import standing
-from bcca_protocol.verify import Verified
+from bcca_protocol.substituted import Substituted
 
-
-class Missing(NamedTuple):
-    """An input that nothing feeds: no number, never zero."""
-
-    reason: str
-
-
-Choice = Verified[Part] | Missing
-Chooser = Callable[[Part, Bought], Choice]
+__all__ = [
+    "Choice",
+    "Chooser",
+    "Flagged",
+    "Graph",
+    "Leaf",
+    "Missing",
+    "Offer",
+    "Source",
+    "Substituted",
+    "Term",
+    "Why",
+    "chooser",
+    "connect",
+    "double_claims",
+    "order_of",
+]
 
 
 class Term(msgspec.Struct, frozen=True, gc=False):
-    """One input line that is fed: `amount` in units of the supplier's product, yield included."""
+    """One input line that is fed: `amount` in units of the supplier's product, yield included.
+
+    `why` is set where what feeds it is not current by rule.
+    """
 
     line: int
     supplier: int
     amount: Decimal
     share: Decimal
     stages: str
+    why: Why | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graph:
     """Parts in the order of (issuer, product, site, commitment), and what feeds them.
 
-    `terms[i]` are the fed inputs of part i in written order, `missing[i]` the others by line.
+    `sources[i]` is where part i comes from: a statement, or what stands in for one. `terms[i]` are
+    its fed inputs in written order, `missing[i]` the others by line with the reason, and `bounds`
+    what is known of them: kg CO2e per unit of the line, by part and line.
     """
 
     parts: tuple[Part, ...]
-    sources: tuple[Verified[Part], ...]
+    sources: tuple[Source, ...]
     terms: tuple[tuple[Term, ...], ...]
     missing: tuple[Mapping[str, str], ...]
     index: Mapping[str, int]
+    bounds: Mapping[tuple[int, str], Decimal] = field(default_factory=dict)
 
 
-def connect(verified: Iterable[Verified[Part]], choose: Chooser) -> Graph:
+def connect(offers: Iterable[Offer], choose: Chooser) -> Graph:
     """Return the graph in which `choose` says what feeds each input of amount above zero.
 
-    Raises StatementError naming both sides where a unit does not fit (SPEC 9.1).
+    It has every part offered, and what else `choose` feeds to one: roll-ups, substitutes. Raises
+    StatementError naming both sides where a unit does not fit (SPEC 9.1).
     """
-    unique = {each.fact.commitment: each for each in verified}
-    sources = tuple(sorted(unique.values(), key=lambda each: order_of(each.fact)))
-    parts = tuple(each.fact for each in sources)
-    index = {part.commitment: i for i, part in enumerate(parts)}
-    terms: list[tuple[Term, ...]] = []
-    missing: list[dict[str, str]] = []
+    unique = {each.fact.commitment: each for each in offers if not isinstance(each, Leaf)}
+    given = sorted(unique.values(), key=lambda each: order_of(each.fact))
+    wiring = _Wiring(given)
     with exact():
-        for part in parts:
-            fed, unfed = [], {}
-            for line, bought in enumerate(part.bought):
-                choice = choose(part, bought)
-                if isinstance(choice, Verified):
-                    supplier = choice.fact
-                    amount = _amount(part, bought, supplier)
-                    at = index[supplier.commitment]
-                    fed.append(Term(line, at, amount, bought.share, bought.stages))
-                elif bought.amount:  # an input of amount 0 is never a gap
+        for each in given:
+            wiring.feed(each.fact, choose)
+    return wiring.graph()
+
+
+class _Wiring:
+    """Sources as they were met, those given first, and what feeds each."""
+
+    def __init__(self, given: Iterable[Source]) -> None:
+        self._sources = list(given)
+        self._given = len(self._sources)
+        self._index = {each.fact.commitment: i for i, each in enumerate(self._sources)}
+        self._terms: list[tuple[Term, ...]] = []
+        self._missing: list[Mapping[str, str]] = []
+        self._bounds: dict[tuple[int, str], Decimal] = {}
+
+    def feed(self, part: Part, choose: Chooser) -> None:
+        """Take what `choose` says of each input of the next part that was given."""
+        index, here = self._index, len(self._terms)
+        fed: list[Term] = []
+        unfed: dict[str, str] = {}
+        for line, bought in enumerate(part.bought):
+            choice = choose(part, bought)
+            if isinstance(choice, Missing):
+                if bought.amount:  # an input of amount 0 is never a gap
                     unfed[bought.line] = choice.reason
-            terms.append(tuple(fed))
-            missing.append(unfed)
-    return Graph(
-        parts=parts, sources=sources, terms=tuple(terms), missing=tuple(missing), index=index
-    )
+                    if choice.bound is not None:
+                        self._bounds[here, bought.line] = choice.bound
+                continue
+            supplier = choice.fact
+            amount = _amount(part, bought, supplier)
+            at = index.get(supplier.commitment)
+            if at is None:
+                at = self._met(choice)
+            why = choice.why if isinstance(choice, Flagged) else None
+            fed.append(Term(line, at, amount, bought.share, bought.stages, why))
+        self._terms.append(tuple(fed))
+        self._missing.append(unfed)
+
+    def _met(self, choice: Offer | Flagged | Substituted) -> int:
+        """Number what was not given."""
+        source = choice.source if isinstance(choice, Flagged) else choice
+        self._sources.append(source)
+        at = self._index[source.fact.commitment] = len(self._sources) - 1
+        return at
+
+    def graph(self) -> Graph:
+        """Return the graph, its parts in their order."""
+        if len(self._sources) > self._given:
+            self._order()
+        return Graph(
+            parts=tuple(each.fact for each in self._sources),
+            sources=tuple(self._sources),
+            terms=tuple(self._terms),
+            missing=tuple(self._missing),
+            index=self._index,
+            bounds=self._bounds,
+        )
+
+    def _order(self) -> None:
+        """Number all anew: what was met stands behind what was given, and buys nothing."""
+        met = len(self._sources) - self._given
+        terms, missing = [*self._terms, *[()] * met], [*self._missing, *[{}] * met]
+        order = sorted(range(len(terms)), key=lambda i: order_of(self._sources[i].fact))
+        new = {old: i for i, old in enumerate(order)}
+        self._sources = [self._sources[i] for i in order]
+        self._index = {each.fact.commitment: i for i, each in enumerate(self._sources)}
+        self._missing = [missing[i] for i in order]
+        self._bounds = {(new[i], line): kg for (i, line), kg in self._bounds.items()}
+        self._terms = [
+            tuple(msgspec.structs.replace(term, supplier=new[term.supplier]) for term in terms[i])
+            for i in order
+        ]
 
 
 def double_claims(parts: Iterable[Part]) -> Iterator[tuple[str, Part, Part]]:
@@ -92,82 +170,6 @@ def double_claims(parts: Iterable[Part]) -> Iterator[tuple[str, Part, Part]]:
 def order_of(part: Part) -> tuple[str, str, str, str]:
     """Return the key that orders parts wherever order matters (SPEC 9.2)."""
     return part.issuer, part.product, part.site or "", part.commitment
-
-
-def chooser(verified: Iterable[Verified[Part]], period: Span) -> Chooser:
-    """Return the rule of SPEC 9.1: the pin, else the greatest overlap, else the latest earlier.
-
-    `period` stands in where an input does not say when it was acquired.
-    """
-    offers: dict[tuple[str, str], list[Verified[Part]]] = {}
-    for each in verified:
-        offers.setdefault((each.fact.issuer, each.fact.product), []).append(each)
-    made: dict[tuple[str, str, str, str | None, str | None, Span | None], Choice] = {}
-
-    def choose(consumer: Part, bought: Bought) -> Choice:
-        origin, product, span = bought.origin, bought.product, bought.acquired
-        asked = (origin, product, bought.key, bought.site, bought.pinned, span)
-        choice = made.get(asked)
-        if choice is None:
-            choice = _choose(bought, offers.get((origin, product), ()), span or period, period)
-            made[asked] = choice
-        if isinstance(choice, Missing) or bought.unit == choice.fact.unit:
-            return choice
-        return _fitting(bought, choice)
-
-    return choose
-
-
-def _choose(bought: Bought, offers: Sequence[Verified[Part]], span: Span, period: Span) -> Choice:
-    what = f"{bought.product} of {bought.origin}"
-    if offers and bought.key not in offers[0].log_keys:
-        return Missing(f"{what}: named with log key {bought.key}, which is not that log's")
-    fits = [each for each in offers if bought.site in (None, each.fact.site)]
-    if bought.pinned is not None:
-        fits = [each for each in fits if each.fact.commitment == bought.pinned]
-        what = f"{what} with commitment {bought.pinned}"
-    current = [each for each in fits if each.is_current]
-    # A roll-up is valid no longer than its inputs, so they outlast the start of its period too.
-    since = max(span.start, period.start)
-    valid = [each for each in current if each.fact.validity.end > since]
-    begun = [each for each in valid if each.fact.period.start < span.end]
-    overlapping = [each for each in begun if each.fact.period.overlaps(span)]
-    if overlapping:
-        return _only(overlapping, lambda part: part.period.overlap_with(span))
-    if begun:
-        return _only(begun, lambda part: part.period.end)
-    standings = {standing(each, at=span.start).words for each in fits}
-    reasons = (
-        (fits, f"no statement for {what}"),
-        (current, f"no current statement for {what}: {' and '.join(sorted(standings))}"),
-        (valid, f"every statement for {what} expired before {since}"),
-        (begun, f"every statement for {what} is about a time after {span.end}"),
-    )
-    return Missing(next(reason for left, reason in reasons if not left))
-
-
-def _only(offers: Sequence[Verified[Part]], measure: Callable[[Part], int | str]) -> Choice:
-    """Return the one that measures most; of two equal ones neither, showing both."""
-    if len(offers) == 1:
-        return offers[0]
-    ranked = sorted(offers, key=lambda each: each.fact.commitment)
-    ranked.sort(key=lambda each: measure(each.fact), reverse=True)
-    first, *others = ranked
-    if others and measure(others[0].fact) == measure(first.fact):
-        return Missing(
-            f"two current statements of {first.fact.issuer} for {first.fact.product} in one "
-            f"period: {first.fact.commitment} and {others[0].fact.commitment}"
-        )
-    return first
-
-
-def _fitting(bought: Bought, choice: Verified[Part]) -> Choice:
-    """Return `choice` unless its unit does not fit: one supplier's unit stops nobody else."""
-    try:
-        convert(bought.amount, bought.unit, choice.fact.unit, mass_kg=choice.fact.piece_kg)
-    except UnitError as error:
-        return Missing(f"{bought.product} of {bought.origin}: {error}")
-    return choice
 
 
 def _amount(part: Part, bought: Bought, supplier: Part) -> Decimal:

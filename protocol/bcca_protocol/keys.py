@@ -6,6 +6,7 @@ signature's R is below p and is not one of the five values of low order; then th
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Protocol, Self
@@ -61,6 +62,7 @@ class VerifierKey:
     algorithm: Algorithm
     public: bytes
     id: bytes = field(init=False, compare=False)
+    _text: str = field(init=False, compare=False, repr=False)
     _loaded: Ed25519PublicKey | None = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -70,9 +72,15 @@ class VerifierKey:
             raise MalformedError(
                 f"verifier key {self.name!r}: {len(self.public)} bytes, not {KEY_BYTES}"
             )
-        identity = self.name.encode() + b"\n" + self.algorithm.prefix + self.public
-        object.__setattr__(self, "id", hashlib.sha256(identity).digest()[:KEY_ID_BYTES])
+        typed = self.algorithm.prefix + self.public
+        identity = hashlib.sha256(self.name.encode() + b"\n" + typed).digest()[:KEY_ID_BYTES]
+        object.__setattr__(self, "id", identity)
+        object.__setattr__(self, "_text", f"{self.name}+{identity.hex()}+{b64(typed)}")
         object.__setattr__(self, "_loaded", self._load())
+
+    def __reduce__(self) -> tuple[Callable[[str], "VerifierKey"], tuple[str]]:
+        """Travel between processes as text."""
+        return VerifierKey.parse, (self.encode(),)
 
     def _load(self) -> Ed25519PublicKey | None:
         if self.algorithm is Algorithm.X25519:
@@ -90,7 +98,7 @@ class VerifierKey:
 
     def encode(self) -> str:
         """Return the verifier key as text."""
-        return f"{self.label}+{b64(self.algorithm.prefix + self.public)}"
+        return self._text
 
     @classmethod
     def parse(cls, text: str) -> Self:

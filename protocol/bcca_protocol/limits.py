@@ -36,6 +36,8 @@ MAX_BUNDLE_LINE_BYTES = 1024 * 1024 * 1024  # a whole log is one line
 
 # Roll-up
 MAX_LOOP_UNKNOWNS = 400  # rational elimination is cubic: a loop of 400 takes about a minute
+MAX_RULES_CHARS = 64 * 1024  # a rule set says what it says in a page or ten
+MAX_RULES_ITEMS = 200  # of one list: fnmatch keeps 256 patterns, more are compiled each time
 
 # Clocks
 MAX_CLOCK_SKEW_SECONDS = 60  # a cosignature from further in the future is ignored (SPEC 6.1.3)

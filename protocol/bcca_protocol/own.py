@@ -40,6 +40,20 @@ class Tally(NamedTuple):
     excluded: Decimal = ZERO
 
 
+class Handed(NamedTuple):
+    """Further sums of absolute contributions, of what is no signed part alone: they add up too.
+
+    `unsigned` is what no statement signs, `gap_bound` an estimate that is in no total.
+    """
+
+    unsigned: Decimal = ZERO
+    introduced: Decimal = ZERO
+    default: Decimal = ZERO
+    limited: Decimal = ZERO
+    reasonable: Decimal = ZERO
+    gap_bound: Decimal = ZERO
+
+
 class Scale(NamedTuple):
     """How a line's result becomes kg CO2e per declared unit; in the declared unit's unit."""
 
@@ -119,6 +133,13 @@ def add_up(statement: PartialFootprint, scale: Scale) -> tuple[Footprint, Tally]
     excluded = particulars.check_exclusions(statement.exclusions or ())
     contributions = list(map(abs, counted))
     return scale.footprint(sums), _tally(lines, factors, contributions, scale, excluded)
+
+
+def contributions(statement: PartialFootprint, scale: Scale) -> list[Decimal]:
+    """Return the gross kg CO2e of each own line, not yet scaled (SPEC 8.6, c)."""
+    lines = statement.activities
+    _, counted = _add_up(lines, [line.factor for line in lines], scale.share)
+    return list(map(abs, counted))
 
 
 def add_up_by_location(statement: PartialFootprint, scale: Scale) -> Footprint:

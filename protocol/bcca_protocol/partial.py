@@ -7,14 +7,15 @@ from functools import lru_cache
 
 import msgspec
 
-from bcca_protocol import footprint, own, particulars, period
+from bcca_protocol import footprint, own, particulars, period, spread
 from bcca_protocol.errors import StatementError
 from bcca_protocol.footprint import Footprint, Stages
-from bcca_protocol.inventory import Activity, Input, Supplier
+from bcca_protocol.inventory import Activity, Input, Material, Supplier
 from bcca_protocol.limits import MAX_KEPT_SUPPLIERS
-from bcca_protocol.own import Scale, Tally
+from bcca_protocol.own import Handed, Scale, Tally
 from bcca_protocol.period import Span
 from bcca_protocol.quantity import ONE, ZERO, Unit, arithmetic, not_negative, number, plain
+from bcca_protocol.spread import Spread
 from bcca_protocol.statement import PartialFootprint
 
 
@@ -38,7 +39,8 @@ class Bought(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Part(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a partial footprint says, recomputed: own kg CO2e per declared unit, and what it buys.
 
-    `declared` and `output` are amounts of `unit`.
+    `declared` and `output` are amounts of `unit`. `handed` is of what else stands in its place: a
+    cumulative footprint, a substitute. `materials` and `spreads` are for balances and intervals.
     """
 
     commitment: str
@@ -62,6 +64,9 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     claims: tuple[str, ...]
     gwp: str
     recycling: str
+    handed: Handed | None = None
+    materials: tuple[Material, ...] = ()
+    spreads: tuple[Spread, ...] = ()
 
     @property
     def piece_kg(self) -> Decimal | None:
@@ -117,6 +122,8 @@ def _reduce(statement: PartialFootprint, commitment: str) -> Part:
         claims=claims,
         gwp=statement.method.gwp,
         recycling=statement.method.recycling,
+        materials=statement.materials or (),
+        spreads=spread.of_lines(statement, scale),
     )
 
 

@@ -3,60 +3,109 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
+from types import MappingProxyType
 
 import msgspec
 from msgspec import to_builtins
 
 from bcca_protocol import claims, footprint, manifest
-from bcca_protocol.aggregate import Totals, aggregate
+from bcca_protocol.aggregate import Totals, aggregate, is_lacking
+from bcca_protocol.cumulative import leaf
 from bcca_protocol.demand import Demand, demand
 from bcca_protocol.errors import StatementError
 from bcca_protocol.evidence import Evidence
+from bcca_protocol.exemption import Cut, Statements, cut_off
+from bcca_protocol.facts import Fact
 from bcca_protocol.footprint import Footprint
-from bcca_protocol.graph import Graph, chooser, connect
-from bcca_protocol.manifest import Frame, Stated
+from bcca_protocol.graph import Graph, Leaf, Offer, connect
+from bcca_protocol.manifest import Frame
 from bcca_protocol.quantity import number
 from bcca_protocol.rollup import RollUp
+from bcca_protocol.rules import RuleSet
+from bcca_protocol.stated import Stated
 from bcca_protocol.statement import FootprintRollUp
+from bcca_protocol.verify import Verified
 from bcca_protocol.withheld import Hidden
+
+NO_STATEMENTS: Statements = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repeated:
     """What was added up of a roll-up: everything, or all that reaches it through what is here.
 
-    `footprint` is of the amount that the roll-up is about, as `needed` is.
+    `footprint` is of the amount that the roll-up is about, as `needed` is; `cut` says what the
+    rules cut off.
     """
 
-    totals: Totals
+    cut: Cut
     needed: Demand
     footprint: Footprint
 
+    @property
+    def totals(self) -> Totals:
+        """What was added up, without what was cut off."""
+        return self.cut.totals
 
-def repeat(rolled: RollUp, evidence: Evidence, hidden: Mapping[str, Hidden]) -> Repeated | None:
-    """Return what `rolled` adds up to; None if the part that it begins with is withheld.
 
-    Raises StatementError where it differs, or claims of what is `hidden` what cannot be.
+def repeat(
+    rolled: RollUp,
+    evidence: Evidence,
+    hidden: Mapping[str, Hidden],
+    rules: RuleSet,
+    statements: Statements = NO_STATEMENTS,
+) -> Repeated | None:
+    """Return what `rolled` adds up to by `rules`; None if the part it begins with is withheld.
+
+    None too if the rules cut off and something is `hidden`: what is least of all lines nobody can
+    tell then. `statements` are wanted where the rules cut off. Raises StatementError where it
+    differs, or claims of what is `hidden` what cannot be.
     """
     stated = rolled.statement
     if stated.manifest is None:
         raise StatementError("the roll-up has no manifest here: its numbers are its issuer's claim")
-    parts = evidence.parts()
-    rule = chooser(parts.values(), rolled.period)
+    offers = _at_hand(rolled, evidence)
     issuers = {name: each.line.origin for name, each in hidden.items()}
-    graph = connect(parts.values(), Stated(stated.manifest, parts, rule, issuers))
+    graph = connect(offers, Stated(stated.manifest, offers, rolled.period, rules, issuers))
     root = _root(graph, rolled, issuers)
     if root is None:
         return None
     totals = aggregate(graph, [root])
     needed = demand(totals, root, number(stated.declared_unit.amount))
-    made = _in_the_makers_eyes(manifest.state(totals, needed, _frame(stated)), stated)
-    recomputed = made
+    reached = {graph.parts[index].commitment for index in totals.vectors}
+    bounds = {
+        (edge.consumer, edge.line): edge.resolved.gap.bound
+        for edge in stated.manifest
+        if edge.resolved.gap is not None and edge.resolved.gap.bound is not None
+    }
+    if hidden and rules.cut_off_percent:
+        made = manifest.state(totals, needed, _frame(stated, rules), bounds)
+        claims.check_edges(stated, made, hidden, reached)
+        return None
+    cut = cut_off(totals, needed, rules.cut_off_percent, statements)
+    made = manifest.state(cut.totals, needed, _frame(stated, rules), bounds)
+    recomputed = made = _in_the_makers_eyes(made, stated)
     if hidden:
-        reached = {graph.parts[index].commitment for index in totals.vectors}
-        recomputed = claims.with_claims(stated, made, hidden, reached)
+        lacking = any(is_lacking(graph.sources[index]) for index in totals.vectors)
+        recomputed = claims.with_claims(stated, made, hidden, reached, lacking=lacking)
     _require_same(rolled, recomputed)
-    return Repeated(totals=totals, needed=needed, footprint=footprint.decode(made.footprint))
+    return Repeated(cut=cut, needed=needed, footprint=footprint.decode(made.footprint))
+
+
+def _at_hand(rolled: RollUp, evidence: Evidence) -> list[Offer]:
+    """Return the statements here that stand in the trees that were read for `rolled`."""
+    read = {tree.origin: int(tree.size) for tree in rolled.statement.logs}
+    parts = [each for each in evidence.parts().values() if _is_read(each, read)]
+    leaves = [
+        leaf(each)
+        for name, each in evidence.roll_ups().items()
+        if name != rolled.commitment and _is_read(each, read)
+    ]
+    return [*parts, *leaves]
+
+
+def _is_read(each: Verified[Fact], read: Mapping[str, int]) -> bool:
+    return each.index < read.get(each.fact.issuer, 0)
 
 
 def _require_same(rolled: RollUp, recomputed: FootprintRollUp) -> None:
@@ -78,9 +127,7 @@ def _in_the_makers_eyes(recomputed: FootprintRollUp, stated: FootprintRollUp) ->
     return msgspec.structs.replace(recomputed, weights=weights)
 
 
-_UNCOMPUTED = frozenset(
-    {"nonce", "follows", "materials", "carbon_content", "battery", "uncertainty"}
-)
+_UNCOMPUTED = frozenset({"nonce", "follows", "materials", "carbon_content", "battery"})
 
 
 def _root(graph: Graph, rolled: RollUp, issuers: Mapping[str, str]) -> int | None:
@@ -93,7 +140,8 @@ def _root(graph: Graph, rolled: RollUp, issuers: Mapping[str, str]) -> int | Non
     found = [
         index
         for index, part in enumerate(graph.parts)
-        if (part.issuer, part.product, part.site, part.batch, part.period) == wanted
+        if not isinstance(graph.sources[index], Leaf)
+        and (part.issuer, part.product, part.site, part.batch, part.period) == wanted
     ]
     if not found and rolled.issuer in issuers.values():
         return None
@@ -105,7 +153,7 @@ def _root(graph: Graph, rolled: RollUp, issuers: Mapping[str, str]) -> int | Non
     return found[0]
 
 
-def _frame(stated: FootprintRollUp) -> Frame:
+def _frame(stated: FootprintRollUp, rules: RuleSet) -> Frame:
     return Frame(
         issuer=stated.issuer,
         product=stated.product,
@@ -118,6 +166,7 @@ def _frame(stated: FootprintRollUp) -> Frame:
         reference_date=stated.reference_date,
         logs=stated.logs,
         corrects=stated.corrects,
+        rules=rules,
     )
 
 

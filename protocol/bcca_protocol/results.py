@@ -16,7 +16,7 @@ class Substitute(Record, frozen=True):
 
 
 class Gap(Record, frozen=True):
-    """A missing value: no number, never zero; `bound` in kg CO2e per declared unit if known."""
+    """A missing value: no number, never zero; `bound` in kg CO2e for the edge, if known."""
 
     reason: Text
     bound: Number | None = None

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from bcca_protocol import footprint, particulars, period
+from bcca_protocol import footprint, functional, particulars, period
 from bcca_protocol.errors import StatementError
 from bcca_protocol.footprint import Footprint
 from bcca_protocol.period import Span
@@ -100,15 +100,9 @@ def per_kwh_delivered(battery: Battery, total: Decimal) -> Decimal | None:
     usable kWh x full equivalent cycles a year x years (SPEC 8.3; draft EU methodology).
     Raises StatementError where the figure is asked for without what it is made of.
     """
-    parts = (battery.usable_kwh, battery.full_cycles_per_year, battery.service_years)
     if battery.per_kwh_delivered is None:
         return None
-    if None in parts:
-        raise StatementError(
-            "battery.perKwhDelivered: without usableKwh, fullCyclesPerYear and serviceYears"
-        )
-    usable, cycles, years = (positive(part or "0", "battery: kWh delivered") for part in parts)
-    return total / (usable * cycles * years)
+    return functional.per_kwh_delivered(battery, total)
 
 
 def _check_particulars(statement: FootprintRollUp) -> None:

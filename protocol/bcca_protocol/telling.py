@@ -1,6 +1,7 @@
 """What `bcca-verify` prints of a report, for people and for programs (SPEC 11.7)."""
 
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from typing import Any
 
 from bcca_protocol import footprint, period
@@ -27,6 +28,9 @@ def as_text(
         yield f"Made for {report.recipient}."
     yield f"{report.product} of {report.maker}, {plain(report.amount)} {report.unit}:"
     yield from _partly(report) if report.withheld else _table(report.footprint)
+    for part, line, kg in _cut(report):
+        yield f"Cut off: line {showable(line)} of {part}, {plain(kg)} kg CO2e gross."
+    yield from _ruled(report)
     yield _verdict(report)
 
 
@@ -48,13 +52,33 @@ def as_json(report: Report, unverified: Sequence[str], steps: Sequence[Step]) ->
         **_sums(report.footprint),
         "recomputed": _sums(report.recomputed),
         "claimed": _sums(report.claimed),
+        "cutOff": [
+            {"commitment": part, "line": line, "kg": plain(kg)} for part, line, kg in _cut(report)
+        ],
         "logs": len(report.evidence.logs),
         "introduced": len(report.evidence.introduced),
         "statements": len(report.evidence.facts),
+        "rules": {
+            "name": report.rules.name,
+            "version": report.rules.version,
+            "digest": report.rules.digest,
+            "textInFile": report.rules_are_here,
+            "unconfirmed": list(report.rules.unconfirmed),
+        },
+        "ready": None if report.verdict is None else report.verdict.is_ready,
+        "blocks": [each._asdict() for each in report.verdict.blocks] if report.verdict else [],
         "asOf": period.text_at(report.as_of),
         "at": period.text_at(report.at),
         "steps": [step._asdict() for step in steps],
     }
+
+
+def _cut(report: Report) -> Iterator[tuple[str, str, Decimal]]:
+    """Yield each own line that the rules cut off: its statement, its id, gross kg CO2e."""
+    if report.repeated is not None:
+        parts = report.totals.graph.parts
+        for each in report.repeated.cut.dropped:
+            yield parts[each.part].commitment, each.name, each.kg
 
 
 def _table(whole: Footprint) -> Iterator[str]:
@@ -70,6 +94,20 @@ def _partly(report: Report) -> Iterator[str]:
     yield from _table(report.recomputed)
     yield "The maker's claim of what is withheld and of all upstream of it:"
     yield from _table(report.claimed)
+
+
+def _ruled(report: Report) -> Iterator[str]:
+    """Yield which rules were followed, and whether the result may be declared by them."""
+    rules, verdict = report.rules, report.verdict
+    where = "in the file" if report.rules_are_here else "not in the file, known by its digest"
+    yield f"Rules: {rules.name}, version {showable(rules.version)}, {rules.digest}; text {where}."
+    yield from (f"  - unconfirmed: {showable(each)}" for each in rules.unconfirmed)
+    if verdict is None:
+        yield "Whether it may be declared by them cannot be told without what is withheld."
+        return
+    said = verdict.tell()
+    yield f"{said[0].upper()}{said[1:]}{':' if verdict.blocks else '.'}"
+    yield from (f"  - {each.code}: {showable(each.words)}" for each in verdict.blocks)
 
 
 def _verdict(report: Report) -> str:

@@ -38,6 +38,8 @@ __all__ = [
     "entry_of",
     "is_part",
     "is_signed_part",
+    "require_signed",
+    "stand",
     "verify_all_alone",
     "verify_all_in_bulk",
     "verify_alone",
@@ -48,6 +50,7 @@ __all__ = [
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 
+F = TypeVar("F", bound=Fact)
 F_co = TypeVar("F_co", bound=Fact, covariant=True)
 
 _MAKER: Final = object()
@@ -56,7 +59,7 @@ _MAKER: Final = object()
 class Verified(Generic[F_co]):
     """A fact that its issuer entered in its log; `status` is what became of it since."""
 
-    __slots__ = ("fact", "index", "introduced", "is_current", "log_keys", "status")
+    __slots__ = ("fact", "index", "introduced", "is_current", "log_keys", "nonce", "status")
 
     def __init__(
         self, maker: object, fact: F_co, *, index: int, nonce: str, log: VerifiedLog
@@ -64,7 +67,7 @@ class Verified(Generic[F_co]):
         """Only this module has the right `maker`."""
         _require_maker(maker)
         self.fact: Final = fact
-        self.index: Final = index
+        self.index, self.nonce = index, nonce
         self.introduced: Final = log.introduced
         self.log_keys: Final = log.log_keys
         status = None
@@ -105,6 +108,27 @@ def verify_in_bulk(envelope: bytes, log: VerifiedLog) -> Verified[Fact]:
 def verify_all_in_bulk(envelopes: Iterable[bytes], log: VerifiedLog) -> Iterator[Verified[Fact]]:
     """Yield what `verify_in_bulk` returns of each envelope; a whole block before its first."""
     return _facts(Verified, (_Check(envelope, log) for envelope in envelopes), _IN_BULK)
+
+
+def stand(fact: F, nonce: str, log: VerifiedLog) -> Verified[F]:
+    """Return a fact that was verified in bulk before, as it stands in `log` now (SPEC 6.3).
+
+    What can change is looked at: its entry, its key, its status. Raises AuthorshipError.
+    """
+    history, name = log.history, fact.commitment
+    found = history.statements.get(bytes.fromhex(name))
+    if found is None or fact.issuer != log.origin:
+        raise AuthorshipError(f"statement {name}: kept from an entry that {log.origin} has not")
+    history.key_at(found.key, found.index, Role.STATEMENT)
+    return Verified(_MAKER, fact, index=found.index, nonce=nonce, log=log)
+
+
+def require_signed(envelope: bytes, log: VerifiedLog) -> str:
+    """Return the commitment of a statement that its own key signed (steps 1 to 4, and 8)."""
+    check = _Check(envelope, log)
+    for step in (_Check.opened, _Check.entered, _Check.signed):
+        _take(step, check)
+    return check.name
 
 
 def verify_signed(envelope: bytes, log: VerifiedLog) -> Signed[Fact]:
@@ -246,14 +270,18 @@ def _facts(kind: type[V], checks: Iterable[C], steps: Sequence[Callable[[C], Non
     while block := list(islice(rest, _BLOCK)):
         for step in steps:
             for each in block:
-                try:
-                    step(each)
-                except BccaError as error:
-                    refused = type(error) if isinstance(error, RefusedError) else StatementError
-                    at = f"statement {each.name} of {each.log.origin} refused at step {each.step}"
-                    raise refused(f"{at}: {error}") from error
+                _take(step, each)
         for each in block:
             yield kind(_MAKER, each.fact, index=each.record.index, nonce=each.nonce, log=each.log)
+
+
+def _take(step: Callable[[C], None], each: C) -> None:
+    try:
+        step(each)
+    except BccaError as error:
+        refused = type(error) if isinstance(error, RefusedError) else StatementError
+        at = f"statement {each.name} of {each.log.origin} refused at step {each.step}"
+        raise refused(f"{at}: {error}") from error
 
 
 def entry_of(envelope: Envelope, key_index: int) -> StatementEntry:

@@ -96,8 +96,8 @@ def _require_known(
     parts = evidence.parts()
     for edge in edges:
         fed = edge.resolved.commitment
-        for name in (edge.consumer, fed):
-            if name is not None and name not in parts and name not in hidden:
+        for name, here in ((edge.consumer, parts), (fed, evidence.facts)):
+            if name is not None and name not in here and name not in hidden:
                 raise StatementError(
                     f"manifest: line {edge.line} of {edge.consumer}: {name} is neither here nor "
                     "withheld"

@@ -26,15 +26,18 @@ from bcca_protocol import (
 from bcca_protocol.aggregate import Totals, aggregate
 from bcca_protocol.bundle import Body, Header, RuleSet, StatementLine
 from bcca_protocol.checkpoint import Checkpoint
+from bcca_protocol.choosing import StandIns, nobody
 from bcca_protocol.columns import Way
+from bcca_protocol.cumulative import is_roll_up, leaf
 from bcca_protocol.demand import Demand, demand
 from bcca_protocol.entry import Genesis, KeyAdd, Status, StatusEntry, status_handle
 from bcca_protocol.envelope import Envelope, pae
+from bcca_protocol.exemption import cut_off, statements_in
 from bcca_protocol.footprint import Components, Footprint, Stages
-from bcca_protocol.graph import Chooser, Graph, Term, chooser, connect
+from bcca_protocol.graph import Chooser, Graph, Leaf, Offer, Term, chooser, connect
 from bcca_protocol.inventory import Activity, Amount, Factor, Input, Interval, Supplier
 from bcca_protocol.keys import Algorithm, Role, SeedSigner
-from bcca_protocol.manifest import NEUTRAL_RULES, Frame
+from bcca_protocol.manifest import Frame
 from bcca_protocol.note import Note
 from bcca_protocol.partial import Part
 from bcca_protocol.period import Span
@@ -42,6 +45,8 @@ from bcca_protocol.policy import Policy, VerifiedCheckpoint
 from bcca_protocol.proof import TlogProof
 from bcca_protocol.quantity import plain
 from bcca_protocol.results import ReadLog
+from bcca_protocol.rules import RuleSet as Rules
+from bcca_protocol.rules import neutral
 from bcca_protocol.statement import FootprintRollUp, Method, PartialFootprint, Producer, Product
 from bcca_protocol.verify import Signed, Verified, VerifiedLog
 from bcca_protocol.wire import b64, unb64
@@ -309,7 +314,13 @@ class Added:
 
 @dataclass(kw_only=True)
 class Chain(Market):
-    """A market in which product `cell` is made by `cell.example`, if nobody else is named."""
+    """A market in which product `cell` is made by `cell.example`, if nobody else is named.
+
+    Whoever adds up follows `rules`, and puts in what `stand_ins` states where nothing is signed.
+    """
+
+    rules: Rules = field(default_factory=neutral)
+    stand_ins: StandIns = nobody
 
     def maker(self, name: str, by: str | None = None) -> Company:
         """Return the company that makes a product."""
@@ -371,15 +382,23 @@ class Chain(Market):
             found += filter(verify.is_part, signed)
         return found
 
-    def rule(self, facts: Iterable[Verified[Part]]) -> Chooser:
-        """Return the rule of SPEC 9.1 for a root of the usual period."""
-        return chooser(facts, SPAN)
+    def leaves(self) -> list[Leaf]:
+        """Return every roll-up that was published, as what may feed an input."""
+        found: list[Leaf] = []
+        for company in self.companies.values():
+            log = self.log(company)
+            signed = [verify.verify_signed(each, log) for each in company.envelopes]
+            found += [leaf(each) for each in signed if is_roll_up(each)]
+        return found
 
-    def graph(
-        self, facts: Iterable[Verified[Part]] | None = None, choose: Chooser | None = None
-    ) -> Graph:
+    def rule(self, offers: Iterable[Offer]) -> Chooser:
+        """Return the rule of SPEC 9.1 for a root of the usual period."""
+        return chooser(offers, SPAN, self.rules, self.stand_ins)
+
+    def graph(self, facts: Iterable[Offer] | None = None, choose: Chooser | None = None) -> Graph:
         """Return what feeds what, by the rule of SPEC 9.1 if no other is given."""
-        found = self.facts() if facts is None else list(facts)
+        here: list[Offer] = [*self.facts(), *self.leaves()]
+        found = here if facts is None else list(facts)
         return connect(found, choose or self.rule(found))
 
     def added(self, *roots: str, graph: Graph | None = None) -> Added:
@@ -413,6 +432,7 @@ class Chain(Market):
                 )
                 for origin, lines in read
             ),
+            rules=self.rules,
         )
 
     def rolled_up(self, name: str, amount: str = "1") -> FootprintRollUp:
@@ -421,9 +441,12 @@ class Chain(Market):
         root = added.graph.parts[added.index(name)]
         company = self.company(root.issuer)
         (made_of,) = (e for e in company.envelopes if commitment_of(e) == root.commitment)
-        issuers = {added.graph.parts[i].issuer for i in added.totals.vectors}
+        issuers = {added.graph.parts[i].issuer for i in added.totals.vectors} - {""}
         frame = self.frame(predicate_of(made_of), issuers)
-        return manifest.state(added.totals, added.needed(name, amount), frame)
+        needed = added.needed(name, amount)
+        envelopes = (each for one in self.companies.values() for each in one.envelopes)
+        cut = cut_off(added.totals, needed, self.rules.cut_off_percent, statements_in(envelopes))
+        return manifest.state(cut.totals, needed, frame)
 
     def publish(self, rolled: FootprintRollUp) -> str:
         """Enter a roll-up in its issuer's log, whatever it says; return its commitment."""
@@ -449,7 +472,7 @@ class Chain(Market):
             for envelope in company.envelopes
             if commitment_of(envelope) in named
         ]
-        body: list[Body] = [RuleSet(name="neutral", lines=tuple(NEUTRAL_RULES.split("\n")))]
+        body: list[Body] = [RuleSet.of(self.rules)]
         body += [self.log_line(origin) for origin in sorted({c.origin for c, _, _ in found})]
         body += [
             StatementLine(origin=company.origin, index=str(index), envelope=b64(envelope))

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bcca_protocol import audit, bundle, footprint, manifest
+from bcca_protocol import audit, bundle, footprint
 from bcca_protocol.audit import Report, Step
 from bcca_protocol.bundle import Body, Header, LogLine, RuleSet, StatementLine
 from bcca_protocol.entry import Status
@@ -25,6 +25,7 @@ from bcca_protocol.inventory import Amount, Electricity, Instrument, Interval
 from bcca_protocol.limits import MAX_CLOCK_SKEW_SECONDS
 from bcca_protocol.policy import Policy
 from bcca_protocol.results import Edge, Gap, Resolved, Rules
+from bcca_protocol.rules import NEUTRAL
 from bcca_protocol.statement import FootprintRollUp, Site
 
 AT = 1_780_000_000  # witness n of five cosigns n seconds later; four are a quorum
@@ -272,7 +273,7 @@ UNREPEATABLE: dict[str, tuple[Change, str]] = {
     ),
     "other rules": (
         set_to(rules=Rules(name="neutral", digest="ab" * 32)),
-        f"made by rules neutral ({'ab' * 32}), this verifier repeats neutral (",
+        "the text of rules neutral is not what the roll-up names",
     ),
     "another plant": (set_to(site=Site(id="elsewhere")), NOT_HERE),
     "another batch": (set_to(batch="2"), NOT_HERE),
@@ -743,7 +744,7 @@ def test_a_header_that_names_a_part_as_its_roll_up_is_refused(
 
 def test_another_text_of_the_rules_is_refused(chain: Any, evidence: Evidence) -> None:
     header, (_, *body) = evidence
-    other = manifest.NEUTRAL_RULES.replace("nothing is cut off", "anything may be cut off")
+    other = NEUTRAL.replace('cut_off_percent = "0"', 'cut_off_percent = "9"')
     rules = RuleSet(name="neutral", lines=tuple(other.split("\n")))
 
     require_refused(

@@ -606,7 +606,9 @@ LIES: dict[str, tuple[Change, str]] = {
     "another unit": (
         set_to(declared_unit=Amount(amount="2", unit="t")), r"declaredUnit\.unit is stated as t"
     ),
-    "default values": (weights(default="1"), r"weights\.default is stated as 1, recomputed as 0"),
+    "default values": (
+        weights(default="1"), r"weights\.default is stated as 1, where 0 kg are not signed"
+    ),
     "less needed of what is here": (
         amount_of("cell", "9"), "the amount is stated as 9, what is here needs 10"
     ),

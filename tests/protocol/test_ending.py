@@ -21,7 +21,7 @@ from bcca_protocol import (
     verify,
 )
 from bcca_protocol.__main__ import HOLDS, REFUSED, UNUSABLE, main
-from bcca_protocol.ending import EndNote, sign_end, verify_end
+from bcca_protocol.ending import EndNote, sign_end
 from bcca_protocol.entry import Genesis, KeyAdd, KeyRetire, Status, StatusEntry
 from bcca_protocol.envelope import Envelope
 from bcca_protocol.errors import (
@@ -90,7 +90,7 @@ def test_an_end_note_is_read_back_as_it_was_written(chain: Any, ended: Any) -> N
     end = ended()
 
     assert EndNote.parse(end.encode()) == end
-    assert verify_end(end.encode(), genesis(chain)) == end
+    EndNote.parse(end.encode()).require_by(genesis(chain))
 
 
 def test_the_end_of_a_log_by_another_recovery_key_is_refused(
@@ -99,7 +99,7 @@ def test_the_end_of_a_log_by_another_recovery_key_is_refused(
     end = ended(signer=signs(MINE, "a thief's idea of a recovery key"))
 
     with pytest.raises(AuthorshipError, match="the log's genesis has"):
-        verify_end(end.encode(), genesis(chain))
+        EndNote.parse(end.encode()).require_by(genesis(chain))
     with pytest.raises(AuthorshipError, match="the log's genesis has"):
         log_of(chain, end)
 

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from bcca_protocol.choosing import CURRENT_ALONE
 from bcca_protocol.entry import Status
 from bcca_protocol.errors import StatementError
 from bcca_protocol.graph import Missing, connect, double_claims, order_of
@@ -357,6 +358,7 @@ def test_two_earlier_ones_that_end_together_are_a_gap(chain: Any) -> None:
 
 
 def test_what_expired_before_the_period_feeds_nobody(chain: Any) -> None:
+    chain.rules = CURRENT_ALONE
     chain.sells("ore", "2", period=year(2020))
     chain.sells("cell", "0", chain.buys("ore", "1"))
 
@@ -366,6 +368,7 @@ def test_what_expired_before_the_period_feeds_nobody(chain: Any) -> None:
 
 
 def test_a_validity_that_ends_as_the_period_starts_is_expired(chain: Any) -> None:
+    chain.rules = CURRENT_ALONE
     chain.sells("ore", "2", period=year(2021))  # three years from 2022-01-01
     chain.sells("cell", "0", chain.buys("ore", "1"))
 
@@ -383,6 +386,7 @@ def test_a_validity_that_ends_a_second_into_the_period_is_not(chain: Any) -> Non
 def test_what_was_valid_when_it_was_acquired_but_not_in_the_roots_period_feeds_nobody(
     chain: Any,
 ) -> None:
+    chain.rules = CURRENT_ALONE
     chain.sells("ore", "2", period=year(2020))
     chain.sells("cell", "0", chain.buys("ore", "1", acquired=half(2, of=2020)))
 

@@ -13,9 +13,13 @@ from bcca_protocol.errors import StatementError
 from bcca_protocol.graph import connect
 from bcca_protocol.inventory import Amount, Electricity, Exclusion, Interval, Quality
 from bcca_protocol.issue import UNSET_NONCE
-from bcca_protocol.manifest import Stated
+from bcca_protocol.period import Span
 from bcca_protocol.results import Edge, Gap, Resolved, Substitute
+from bcca_protocol.rules import neutral
+from bcca_protocol.stated import Stated
 from bcca_protocol.statement import FootprintRollUp, Site
+
+SPAN = Span("2025-01-01T00:00:00Z", "2026-01-01T00:00:00Z")
 
 
 def edges_of(rolled: FootprintRollUp) -> list[tuple[str, str, str]]:
@@ -49,7 +53,7 @@ def test_a_roll_up_says_what_it_is_about_and_what_it_follows(chain: Any) -> None
     assert rolled.mass_kg == "4"
     assert rolled.footprint.production is not None
     assert rolled.footprint.production.fossil == "6"
-    assert rolled.rules == manifest.neutral_rules()
+    assert rolled.rules == neutral().named()
     assert rolled.manifest == ()
     assert (rolled.manifest_digest, rolled.incomplete, rolled.location_footprint) == (
         None, False, None
@@ -251,8 +255,8 @@ def network(chain: Any) -> tuple[str, str]:
 
 def followed(chain: Any, *edges: Edge) -> Any:
     """Return the graph that a manifest of these edges gives."""
-    facts = {each.fact.commitment: each for each in chain.facts()}
-    return connect(facts.values(), Stated(edges, facts, chain.rule(facts.values())))
+    facts = chain.facts()
+    return connect(facts, Stated(edges, facts, SPAN, chain.rules))
 
 
 def fed(consumer: str, commitment: str, line: str = "ore") -> Edge:
@@ -358,12 +362,12 @@ def test_an_input_that_stands_twice_is_refused(chain: Any) -> None:
         followed(chain, fed(cell, right), fed(cell, right))
 
 
-def test_a_substitute_is_refused_by_the_neutral_rules(chain: Any, per: Any) -> None:
-    cell, _ = network(chain)
+def test_a_substitute_where_a_signed_statement_is_here_is_refused(chain: Any, per: Any) -> None:
+    cell, right = network(chain)
     instead = Resolved(substitute=Substitute(factor=per("0.1"), reason="cheaper"))
     edge = Edge(consumer=cell, line="ore", amount="1", resolved=instead)
 
-    require_refused(chain, edge, why="a substitute, which the neutral rules do not allow")
+    require_refused(chain, edge, why=f"a substitute, where the rules choose statement {right}")
 
 
 def test_a_unit_that_does_not_fit_is_refused_where_the_manifest_feeds_it(chain: Any) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from hashlib import sha256
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
@@ -19,9 +20,10 @@ from bcca_protocol import (
     footprint,
     issue,
     limits,
-    manifest,
     merkle,
     quantity,
+    rules,
+    ruletext,
     statement,
     verify,
     wire,
@@ -183,11 +185,19 @@ def test_stages_and_components_stand_in_section_4_5_in_their_order() -> None:
     assert {name for name, how in rows if how == "never"} == footprint.OF_WHICH
 
 
-def test_the_neutral_rules_stand_in_section_9_6_with_their_digest() -> None:
-    text = section("9.6")
+def test_the_neutral_rules_stand_in_section_9_8_with_their_digests() -> None:
+    text = section("9.8")
 
-    assert f"```toml\n{manifest.NEUTRAL_RULES}```" in text
-    assert manifest.neutral_rules().digest in text
+    for known in (rules.NEUTRAL, rules.NEUTRAL_1):
+        assert f"```toml\n{known}```" in text
+        assert rules.digest_of(known) in text
+
+
+def test_every_key_and_every_block_of_the_rules_stands_in_section_9_8() -> None:
+    text = section("9.8")
+
+    keys = (*ruletext.RuleFile.__struct_fields__, *ruletext.Functional.__struct_fields__)
+    assert [name for name in (*keys, *get_args(ruletext.Block)) if f"`{name}`" not in text] == []
 
 
 def test_the_steps_of_verify_are_those_of_sections_6_3_and_6_4() -> None:
