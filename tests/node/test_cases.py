@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from bcca_node.sheets.rows import plain_number
 from bcca_node.supplier import cases
 from bcca_node.supplier.case_drafts import draft_predicates, last_full_year
-from bcca_node.supplier.case_files import plain_number
 from bcca_node.supplier.case_rows import Company
 from bcca_node.supplier.cases import Case, read_case
 from bcca_protocol import footprint, partial, statement, wire

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
+from bcca_node.sheets.problems import Problems
 from bcca_node.supplier.case_rows import CaseFactor, Company, Process, Row
 from bcca_node.supplier.cases import Case, urn
-from bcca_node.supplier.problems import Problems
 from bcca_protocol import own
 from bcca_protocol.errors import BccaError
 from bcca_protocol.footprint import Stage, Stages

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from types import MappingProxyType
 
-from bcca_node.supplier.case_files import Folder, plain_number, read_text
+from bcca_node.sheets.problems import Problems
+from bcca_node.sheets.rows import Folder, plain_number, read_text
 from bcca_node.supplier.case_links import Known, meant_unit
-from bcca_node.supplier.problems import Problems
 from bcca_protocol.errors import BccaError, UnusableError
 from bcca_protocol.limits import MAX_TEXT_CHARS
 from bcca_protocol.quantity import arithmetic, convert, positive, unit_named

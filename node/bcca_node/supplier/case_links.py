@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bcca_node.supplier.case_files import Line
+from bcca_node.sheets.problems import Problems
+from bcca_node.sheets.rows import Line
 from bcca_node.supplier.case_rows import CaseFactor, Company, Process, Row
-from bcca_node.supplier.problems import Problems
 from bcca_protocol.errors import UnitError
 from bcca_protocol.limits import MAX_LINES
 from bcca_protocol.quantity import Unit, convert, number

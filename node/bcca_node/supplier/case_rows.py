@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
 
-from bcca_node.supplier.case_files import Line
+from bcca_node.sheets.rows import Line
 from bcca_protocol.footprint import Components, Stage
 from bcca_protocol.quantity import Unit, not_negative, positive
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
+from bcca_node.sheets.problems import Problems
+from bcca_node.sheets.rows import Folder, Line, plain_number, read_table
 from bcca_node.supplier import case_expected, case_links, case_rows
 from bcca_node.supplier.case_expected import Flow
-from bcca_node.supplier.case_files import Folder, Line, plain_number, read_table
 from bcca_node.supplier.case_links import COMPANIES, FACTORS, INVENTORY, PROCESSES, Known
 from bcca_node.supplier.case_rows import CaseFactor, Company, Process, Row
-from bcca_node.supplier.problems import Problems
 from bcca_protocol.errors import RefusedError, UnusableError
 from bcca_protocol.quantity import ONE, Unit, positive
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import msgspec
 from msgspec import inspect
 
+from bcca_node.sheets.problems import Problems
+from bcca_node.sheets.rows import read_text
 from bcca_node.supplier.case_drafts import draft_predicates
-from bcca_node.supplier.case_files import read_text
 from bcca_node.supplier.case_rows import Company
 from bcca_node.supplier.cases import read_case
 from bcca_node.supplier.json_form import JsonObject, differences, parse
-from bcca_node.supplier.problems import Problems
 from bcca_protocol import own, partial, statement, wire
 from bcca_protocol.errors import BccaError, UnusableError
 from bcca_protocol.footprint import Stages

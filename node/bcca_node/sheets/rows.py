@@ -1,4 +1,4 @@
-"""The files of a case folder as text, rows and cells; what cannot be read becomes a problem."""
+"""Files of a folder as text, rows and cells; what cannot be read becomes a problem."""
 
 import csv
 import io
@@ -9,7 +9,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TypeVar
 
-from bcca_node.supplier.problems import Problems
+from bcca_node.sheets.problems import Problems
 from bcca_protocol.errors import BccaError, UnitError, UnusableError
 from bcca_protocol.limits import MAX_NUMBER_CHARS, MAX_TEXT_CHARS
 from bcca_protocol.quantity import Unit, number, unit_named, written
@@ -133,8 +133,13 @@ def read_table(
 ) -> list[Line] | None:
     """Return the rows of a CSV file that has `columns` and maybe others; None for no such table."""
     text = read_text(folder, file, problems)
-    if text is None:
-        return None
+    return None if text is None else parse_table(text, file, columns, problems)
+
+
+def parse_table(
+    text: str, file: str, columns: Sequence[str], problems: Problems
+) -> list[Line] | None:
+    """Return the rows of CSV text that has `columns` and maybe others; None for no such table."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = [name.strip() for name in next(filter(any, reader), [])]
