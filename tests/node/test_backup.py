@@ -1,6 +1,7 @@
 """A node in one file: taken at one instant, put back whole, and nothing hostile gets out of it."""
 
 import io
+import os
 import sqlite3
 import stat
 import tarfile
@@ -276,22 +277,20 @@ def test_of_restores_into_one_database_at_the_same_time_one_is_done_and_stays(
 def test_a_restore_that_is_refused_takes_away_only_what_it_brought(
     file: Path, tmp_path: Path
 ) -> None:
-    file.write_bytes(file.read_bytes()[:-1])
-    data = tmp_path / "again"
+    cut, data, pipe = file.read_bytes()[:-1], tmp_path / "again", tmp_path / "pipe.tar"
     data.mkdir()
-    stop = threading.Event()
+    os.mkfifo(pipe)
 
     def meanwhile() -> None:
-        while not stop.is_set():
-            if (data / ".restoring").exists():
-                (data / "mine.txt").write_text("mine", encoding="utf-8")
-                return
+        with pipe.open("wb") as told:  # waits for the restore, which has its place by then
+            assert (data / ".restoring").exists()
+            (data / "mine.txt").write_text("mine", encoding="utf-8")
+            told.write(cut)
 
     thread = threading.Thread(target=meanwhile)
     thread.start()
-    with pytest.raises(UnusableError, match="nothing was restored"):
-        put_back(file, data)
-    stop.set()
+    with pytest.raises(UnusableError, match=r"its end is missing.*nothing was restored"):
+        put_back(pipe, data)
     thread.join()
 
     assert [each.name for each in data.iterdir()] == ["mine.txt"]
@@ -388,7 +387,7 @@ def packed(folder: Path, names: list[str], path: Path, **other: str) -> Path:
     for name in names:
         with (folder / name).open("rb") as content:
             members.append(archive.member(name, content))
-    told = {"origin": "cathode.example/bcca", "root": "", "schema": "3", "size": "9", **other}
+    told = {"origin": "cathode.example/bcca", "root": "", "schema": "4", "size": "9", **other}
     manifest = Manifest(
         format="bcca/v1 backup", made="2026-01-01T00:00:00Z", members=tuple(members), **told
     )
@@ -555,7 +554,7 @@ def test_a_database_with_other_values_is_refused(
         ({"size": "8"}, "the manifest says cathode.example/bcca 8"),
         ({"root": ""}, "the manifest says cathode.example/bcca 9"),
         ({"origin": "other.example"}, "the manifest says other.example"),
-        ({"schema": "4"}, "its tables have version 4, this program's 3"),
+        ({"schema": "5"}, "its tables have version 5, this program's 4"),
         ({"schema": "2.5"}, r"schema of manifest\.json: '2\.5' is not a whole number"),
         ({"schema": "-2"}, "'-2' is not a whole number"),
         ({"size": "9.5"}, "the manifest says cathode.example/bcca 9.5"),

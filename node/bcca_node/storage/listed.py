@@ -11,6 +11,7 @@ from sqlalchemy import Executable, Select, or_, select
 from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col
 
+from bcca_node.storage import segments
 from bcca_node.storage.statements import in_parts
 from bcca_node.storage.tables import FetchedRow, StatementRow
 
@@ -138,7 +139,7 @@ def kept_envelope(session: Session, each: Kept) -> bytes:
         col(FetchedRow.commitment) == each.commitment, col(FetchedRow.vkey) == each.vkey
     )
     envelope: bytes = session.connection().execute(chosen).scalar_one()
-    return envelope
+    return envelope or segments.envelope(session, each.vkey, each.index)
 
 
 def _own(session: Session, chosen: Executable) -> list[Own]:

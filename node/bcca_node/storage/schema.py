@@ -8,7 +8,13 @@ from sqlmodel import AutoString, Session, SQLModel, select
 from bcca_node.storage import (
     copies,
     dealings,  # noqa: F401  # its tables are made with the others
+    factors,  # noqa: F401  # as above
     feed,
+    pressed,  # noqa: F401  # as above
+    recipes,  # noqa: F401  # as above
+    rulesets,  # noqa: F401  # as above
+    runs,  # noqa: F401  # as above
+    segments,  # noqa: F401  # as above
 )
 from bcca_node.storage.copies import Copy, TileContent
 from bcca_node.storage.tables import SCHEMA_VERSION, HeadRow, SchemaVersion
@@ -16,6 +22,7 @@ from bcca_protocol import merkle, tiles
 from bcca_protocol.errors import RefusedError, UnusableError
 
 _FIRST = 1  # the version of the first release
+_NAMED = 3  # the first with a table of the suppliers that statements name; 4 adds tables alone
 # A log as that kept it: its entries as one bundle, without the tiles above them.
 _SEEN = text("SELECT origin, vkey, size, root, note, entries, url, introduced_by FROM seen_log")
 # Heads as that kept them, without the key under which they were met.
@@ -56,7 +63,7 @@ def make(session: Session) -> None:
     if found == _FIRST:
         _convert_heads(session)
         _convert_seen(session)
-    if found is not None:
+    if found is not None and found < _NAMED:
         _find_named(session)
     session.execute(text("DELETE FROM schema_version"))
     session.add(SchemaVersion(version=SCHEMA_VERSION))
@@ -111,7 +118,7 @@ def _convert_seen(session: Session) -> None:
 
 
 def _find_named(session: Session) -> None:
-    """Note whom the statements that are here name as suppliers: version 3 alone keeps that."""
+    """Note whom the statements that are here name as suppliers: version 3 first keeps that."""
     for chosen in _NAMING:
         last = ""
         while rows := session.execute(chosen, {"last": last}).all():

@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 
 from sqlmodel import Session, col, select
 
+from bcca_node.storage import segments
+from bcca_node.storage.segments import Envelopes
 from bcca_node.storage.tables import FetchedRow
 
 
@@ -22,9 +24,10 @@ class FetchedStatement:
 
 
 def put_statements(session: Session, statements: Sequence[FetchedStatement]) -> None:
-    """Keep verified statements of others."""
+    """Keep verified statements of others that are not kept yet."""
     for each in statements:
-        session.merge(FetchedRow(**asdict(each)))
+        if session.get(FetchedRow, (each.commitment, each.vkey)) is None:
+            session.add(FetchedRow(**asdict(each)))
     session.flush()
 
 
@@ -32,7 +35,13 @@ def statement(session: Session, commitment: str) -> FetchedStatement | None:
     """Return a fetched statement by its commitment."""
     chosen = select(FetchedRow).where(col(FetchedRow.commitment) == commitment)
     row = session.exec(chosen.order_by(col(FetchedRow.vkey))).first()
-    return None if row is None else _fetched(row)
+    return None if row is None else _fetched(row, segments.envelopes(session, row.vkey))
+
+
+def of_log(session: Session, vkey: str, commitment: str) -> FetchedStatement | None:
+    """Return a fetched statement of the log that `vkey` signs by its commitment."""
+    row = session.get(FetchedRow, (commitment, vkey))
+    return None if row is None else _fetched(row, segments.envelopes(session, vkey))
 
 
 def statements_of(session: Session, vkey: str, product: str) -> list[FetchedStatement]:
@@ -40,17 +49,19 @@ def statements_of(session: Session, vkey: str, product: str) -> list[FetchedStat
     chosen = select(FetchedRow).where(
         col(FetchedRow.product) == product, col(FetchedRow.vkey) == vkey
     )
-    return [_fetched(row) for row in session.exec(chosen.order_by(col(FetchedRow.index)))]
+    packed = segments.envelopes(session, vkey)
+    return [_fetched(row, packed) for row in session.exec(chosen.order_by(col(FetchedRow.index)))]
 
 
 def all_of(session: Session, vkey: str) -> Iterator[FetchedStatement]:
     """Yield every fetched statement from the log that `vkey` signs, by index."""
     chosen = select(FetchedRow).where(col(FetchedRow.vkey) == vkey)
+    packed = segments.envelopes(session, vkey)
     for row in session.exec(chosen.order_by(col(FetchedRow.index)).execution_options(yield_per=64)):
-        yield _fetched(row)
+        yield _fetched(row, packed)
 
 
-def _fetched(row: FetchedRow) -> FetchedStatement:
+def _fetched(row: FetchedRow, packed: Envelopes) -> FetchedStatement:
     return FetchedStatement(
         commitment=row.commitment,
         vkey=row.vkey,
@@ -58,5 +69,5 @@ def _fetched(row: FetchedRow) -> FetchedStatement:
         index=row.index,
         product=row.product,
         sharing=row.sharing,
-        envelope=row.envelope,
+        envelope=row.envelope or packed.at(row.index),
     )
