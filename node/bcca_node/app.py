@@ -54,7 +54,7 @@ def create_app(node: Node, *, keep: bool = False) -> FastAPI:
     )
     app.state.node = node
     callers.prepare(node)
-    app.state.keys = callers.Keys()
+    app.state.known = callers.Known(node)
     app.state.limits = Limits(node.settings.rate)
     app.state.document = Document(app)
     app.state.tiles = log.Tiles()

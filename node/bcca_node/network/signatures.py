@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from bcca_node.network import fields
 from bcca_node.network.fields import Bare, Item, Member
 from bcca_protocol.errors import LimitError, MalformedError, SignatureError
@@ -31,8 +33,8 @@ _KNOWN = _NEEDED | {"alg"}
 _SHA256 = "sha-256"  # RFC 9530
 _ED25519 = "ed25519"  # RFC 9421, 3.3.6
 
+_QUOTED = {name: fields.encode_string(name) for name in (*_ALWAYS, DIGEST)}
 _PLAIN_NAMES = [_METHOD, _TARGET, AUDIENCE]
-_PLAIN = tuple(Item(value=each, parameters={}) for each in _PLAIN_NAMES)
 _PLAIN_INPUT = re.compile(
     rf'{_LABEL}=\("{_METHOD}" "{_TARGET}" "{AUDIENCE}"\);created=(?P<created>[0-9]{{1,15}});'
     r'nonce="(?P<nonce>[!#-\[\]-~]{1,64})";keyid="(?P<keyid>[!#-\[\]-~]{1,1000})";'
@@ -50,13 +52,23 @@ class Call:
     body: bytes = b""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignedCall:
+class SignedCall(msgspec.Struct, frozen=True, kw_only=True):
     """That the holder of `key` made a call, for this audience; whether once is not known yet."""
 
     key: VerifierKey
     created: int
     nonce: str
+
+
+class _Said(msgspec.Struct, frozen=True, kw_only=True):
+    """What a signature says of itself, and which components it covers."""
+
+    signature: bytes
+    created: int
+    nonce: str
+    key: VerifierKey
+    covered: Sequence[str]
+    parameters: str  # as they were sent
 
 
 def sign(call: Call, *, signer: Signer, audience: str, created: int, nonce: str) -> dict[str, str]:
@@ -76,7 +88,8 @@ def sign(call: Call, *, signer: Signer, audience: str, created: int, nonce: str)
         f"tag={fields.encode_string(TAG)}",
     )
     parameters = ";".join([f"({' '.join(map(fields.encode_string, covered))})", *told])
-    signed = base({**_derived(call), **headers}, covered, parameters)
+    values = {_METHOD: call.method, _TARGET: call.target, **headers}
+    signed = base(values, covered, parameters)
     signature = fields.encode_bytes(signer.sign(signed))
     return {
         **headers,
@@ -103,30 +116,27 @@ def verify(
     `headers` are the lines of each, by their names in small letters; `read` does what
     VerifierKey.parse does. Raises MalformedError, LimitError, SignatureError.
     """
-    # 1. One signature with our tag.
-    member, signature = _ours(headers)
-    # 2. It covers exactly what it has to, and says exactly what it has to.
-    created, nonce, key = _told(member, read)
-    _require_covered(member, is_bodied=bool(call.body))
+    # 1 and 2. One signature with our tag covers exactly what it has to, and says what it has to.
+    said = _plain(call, headers, read) or _said(call, headers, read)
     # 3. It is for this node.
-    values = {**_derived(call), **{name: _value(headers, name) for name in (AUDIENCE, DIGEST)}}
+    values = {_METHOD: call.method, _TARGET: call.target, AUDIENCE: _value(headers, AUDIENCE)}
     if values[AUDIENCE] != audience:
         raise SignatureError(
             f"signature: for {showable(values[AUDIENCE][:200])!r}, where this is {audience}"
         )
     # 4. It was made within a minute of now.
-    if abs(created - at) > MAX_CALL_AGE_SECONDS:
+    if abs(said.created - at) > MAX_CALL_AGE_SECONDS:
         raise SignatureError(
-            f"signature: created at {created}, and it is {at} here, over {MAX_CALL_AGE_SECONDS} s "
-            "apart: set the clock"
+            f"signature: created at {said.created}, and it is {at} here, over "
+            f"{MAX_CALL_AGE_SECONDS} s apart: set the clock"
         )
     # 5. The body is the one that was digested.
-    covered = _names(member)
-    if DIGEST in covered:
+    if DIGEST in said.covered:
+        values[DIGEST] = _value(headers, DIGEST)
         _require_digest(values[DIGEST], call.body)
     # 6. The key that it names signed all that; whether only once, others remember (step 7).
-    key.verify(signature, base(values, covered, member.text))
-    return SignedCall(key=key, created=created, nonce=nonce)
+    said.key.verify(said.signature, base(values, said.covered, said.parameters))
+    return SignedCall(key=said.key, created=said.created, nonce=said.nonce)
 
 
 def base(values: Mapping[str, str], covered: Sequence[str], parameters: str) -> bytes:
@@ -134,20 +144,20 @@ def base(values: Mapping[str, str], covered: Sequence[str], parameters: str) -> 
 
     `parameters` is the text of `@signature-params`, as it was sent. Raises MalformedError.
     """
-    lines = [f"{fields.encode_string(each)}: {values[each]}" for each in covered]
+    lines = [
+        f"{_QUOTED.get(each) or fields.encode_string(each)}: {values[each]}" for each in covered
+    ]
     text = "\n".join([*lines, f'"@signature-params": {parameters}'])
     if not text.isascii() or text.count("\n") != len(covered):
         raise MalformedError("signature: what it covers is not one line of ASCII each")
     return text.encode("ascii")
 
 
-def _derived(call: Call) -> dict[str, str]:
-    return {_METHOD: call.method, _TARGET: call.target}
-
-
 def _value(headers: Mapping[str, Sequence[str]], name: str) -> str:
     """Return the value of a field as it is signed (RFC 9421, 2.1)."""
-    lines = headers.get(name, ())
+    lines = headers.get(name)
+    if not lines:
+        return ""
     if len(lines) == 1:
         return lines[0].strip(" \t")
     return ", ".join(each.strip(" \t") for each in lines)
@@ -156,9 +166,6 @@ def _value(headers: Mapping[str, Sequence[str]], name: str) -> str:
 def _ours(headers: Mapping[str, Sequence[str]]) -> tuple[Member, bytes]:
     """Return what the one signature with our tag says, and its bytes."""
     told, signed = _value(headers, INPUT), _value(headers, SIGNATURE)
-    plain = _plain(told, signed)
-    if plain is not None:
-        return plain
     inputs = fields.decode_dictionary(told, INPUT)
     signatures = fields.decode_dictionary(signed, SIGNATURE)
     ours = [label for label, each in inputs.items() if each.parameters.get("tag") == TAG]
@@ -170,23 +177,46 @@ def _ours(headers: Mapping[str, Sequence[str]]) -> tuple[Member, bytes]:
     return inputs[ours[0]], found.value
 
 
-def _plain(told: str, signed: str) -> tuple[Member, bytes] | None:
+def _plain(
+    call: Call, headers: Mapping[str, Sequence[str]], read: Callable[[str], VerifierKey]
+) -> _Said | None:
     """Return what `sign` wrote for a call without a body, as any reader of both fields does.
 
     Most calls are such, and there is nothing in them to be read in more than one way.
     """
+    told = _value(headers, INPUT)
     match = _PLAIN_INPUT.fullmatch(told)
-    signature = _PLAIN_SIGNATURE.fullmatch(signed)
-    if match is None or signature is None:
+    signature = _PLAIN_SIGNATURE.fullmatch(_value(headers, SIGNATURE))
+    if match is None or signature is None or call.body:
         return None
-    parameters = {
-        "created": int(match["created"]),
-        "nonce": match["nonce"],
-        "keyid": match["keyid"],
-        "tag": TAG,
-    }
-    member = Member(value=_PLAIN, parameters=parameters, text=told.partition("=")[2])
-    return member, unb64(signature[1], SIGNATURE)
+    created, nonce, keyid = match.groups()
+    return _Said(
+        signature=unb64(signature[1], SIGNATURE),
+        created=int(created),
+        nonce=nonce,
+        key=_key(keyid, read),
+        covered=_PLAIN_NAMES,
+        parameters=told.partition("=")[2],
+    )
+
+
+def _said(
+    call: Call, headers: Mapping[str, Sequence[str]], read: Callable[[str], VerifierKey]
+) -> _Said:
+    """Return what the one signature with our tag says, however it is written."""
+    member, signature = _ours(headers)
+    created, nonce, key = _told(member, read)
+    items = member.value if isinstance(member.value, tuple) else ()
+    covered = [_name(each) for each in items]
+    _require_covered(covered, is_bodied=bool(call.body))
+    return _Said(
+        signature=signature,
+        created=created,
+        nonce=nonce,
+        key=key,
+        covered=covered,
+        parameters=member.text,
+    )
 
 
 def _told(member: Member, read: Callable[[str], VerifierKey]) -> tuple[int, str, VerifierKey]:
@@ -216,24 +246,13 @@ def _key(told: Bare, read: Callable[[str], VerifierKey]) -> VerifierKey:
     return key
 
 
-def _names(member: Member) -> list[str]:
-    """Return the components that a signature covers; raises MalformedError."""
-    if member.value is _PLAIN:
-        return _PLAIN_NAMES
-    items = member.value if isinstance(member.value, tuple) else ()
-    return [_name(each) for each in items]
-
-
 def _name(item: Item) -> str:
     if not isinstance(item.value, str) or item.parameters:
         raise MalformedError(f"{INPUT}: a component with parameters, or of no name")
     return item.value
 
 
-def _require_covered(member: Member, *, is_bodied: bool) -> None:
-    if member.value is _PLAIN and not is_bodied:
-        return
-    names = _names(member)
+def _require_covered(names: Sequence[str], *, is_bodied: bool) -> None:
     wanted = _ALWAYS | {DIGEST} if is_bodied or DIGEST in names else _ALWAYS
     if len(names) != len(wanted) or set(names) != wanted:
         raise SignatureError(

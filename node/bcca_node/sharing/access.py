@@ -12,7 +12,7 @@ from sqlmodel import Session
 from bcca_node.ledger.node import Node
 from bcca_node.sharing.appointed import appointed
 from bcca_node.sharing.caller import Caller, Kind
-from bcca_node.storage import feed, grants, logs, partners
+from bcca_node.storage import feed, grants, logs, partners, recipes
 from bcca_node.storage.grants import Appointment, Scope
 
 KNOWN = (Kind.PARTNER, Kind.AUDITOR, Kind.OPERATOR)
@@ -48,12 +48,11 @@ class Reach:
 
     def has(self, own: Shared) -> bool:
         """Say whether a statement of this node is one of them."""
-        return (
-            self.everything
-            or own.product in self.products
-            or own.commitment in self.statements
-            or (own.commitment, own.product) in self.bounded
-        )
+        return self.everything or own.product in self.products or self.names(own)
+
+    def names(self, own: Shared) -> bool:
+        """Say whether it is one of them by its commitment."""
+        return own.commitment in self.statements or (own.commitment, own.product) in self.bounded
 
     def within(self, product: str) -> "Reach":
         """Return those of them that are about `product` (empty: any)."""
@@ -84,17 +83,23 @@ class Rights:
     """What one caller may see at one moment.
 
     `granted` are own statements that it may see beyond the public ones; `audited` those that this
-    node itself had it appointed for, so that it may see all that feeds them.
+    node itself had it appointed for, so that it may see all that feeds them. `secret` are recipes,
+    by commitment: of those it may see what it was granted one by one, or audits.
     """
 
     kind: Kind
     granted: Reach = NOTHING
     audited: Reach = NOTHING
+    secret: frozenset[str] = frozenset()
     _met: dict[str, bool] = field(default_factory=dict)
 
     def sees(self, own: Shared) -> bool:
         """Say whether a statement of this node may be seen, once it is published (rule 5)."""
-        return own.sharing == "public" or self.granted.has(own)
+        if own.sharing == "public":
+            return True
+        if own.commitment in self.secret:
+            return self.audited.has(own) or self.granted.names(own)
+        return self.granted.has(own)
 
     def sees_fetched(self, session: Session, fetched: Shared) -> bool:
         """Say whether a statement of another node that is held here may be seen (rule 6)."""
@@ -145,7 +150,8 @@ def standing(node: Node, caller: Caller) -> "Standing":
 
     It is read again only once somebody has committed, or a second is over: grants end with one.
     """
-    name = ("standing", caller)
+    vkey = "" if caller.key is None else caller.key.encode()
+    name = ("standing", caller.kind, caller.origin, vkey)
     return node.memo.get(node.moment(), name, Standing, lambda: _standing(node, caller))
 
 
@@ -183,7 +189,12 @@ def _of_known(session: Session, node: Node, caller: Caller) -> Rights:
             audited |= EVERYTHING.within(each.product)
         else:
             granted |= _appointed(session, each, at)
-    return Rights(kind=caller.kind, granted=granted | audited, audited=audited)
+    return Rights(
+        kind=caller.kind,
+        granted=granted | audited,
+        audited=audited,
+        secret=recipes.behind(session),
+    )
 
 
 def _appointed(session: Session, appointment: Appointment, at: int) -> Reach:

@@ -9,26 +9,27 @@ from bcca_node.ledger.node import Node
 from bcca_node.sharing.access import Shared
 from bcca_node.sharing.caller import Caller, Kind
 from bcca_node.storage.calls import Fetch
-from bcca_node.storage.engines import QUICK_SECONDS
 
 
-def note(
-    node: Node,
-    caller: Caller,
-    shown: Iterable[Shared],
-    how: str,
-    *,
-    patience: float = QUICK_SECONDS,
-) -> None:
+def note(node: Node, caller: Caller, shown: Iterable[Shared], how: str) -> None:
     """Keep that a caller is shown statements, before it is: nothing is shown that is not kept.
 
-    Of who does not sign nothing is known, and nothing kept. Raises UnavailableError, BusyError
-    after the `patience`, in seconds.
+    Raises UnavailableError.
+    """
+    fetches = of(node, caller, shown, how)
+    if fetches:
+        node.calls.note(fetches, now=node.clock())
+
+
+def of(node: Node, caller: Caller, shown: Iterable[Shared], how: str) -> list[Fetch]:
+    """Return what is to be kept of statements that a caller is shown.
+
+    Of who does not sign nothing is known, and nothing kept.
     """
     if caller.kind is Kind.NOBODY or caller.key is None:
-        return
+        return []
     at, label = node.clock(), caller.key.label
-    fetches = [
+    return [
         Fetch(
             origin=caller.origin or "",
             caller=label,
@@ -39,4 +40,3 @@ def note(
         )
         for each in shown
     ]
-    node.calls.note(fetches, now=at, patience=patience)

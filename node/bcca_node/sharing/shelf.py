@@ -4,7 +4,7 @@ What may not be seen is not told apart from what does not exist.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from sqlmodel import Session
 
@@ -16,7 +16,7 @@ from bcca_node.sharing import access, accesslog
 from bcca_node.sharing.access import Rights
 from bcca_node.sharing.caller import Caller, Kind
 from bcca_node.storage import listed, logs, single
-from bcca_node.storage.engines import QUICK_SECONDS
+from bcca_node.storage.calls import Fetch
 from bcca_node.storage.listed import Kept, Own
 from bcca_protocol.errors import LimitError
 from bcca_protocol.proof import TlogProof
@@ -26,18 +26,21 @@ MAX_EVIDENCE = 10_000  # statements upstream of one: a pack with everything belo
 
 
 def statement(
-    node: Node, caller: Caller, commitment: str, *, patience: float = QUICK_SECONDS
+    node: Node, caller: Caller, commitment: str, enter: Callable[[list[Fetch]], None]
 ) -> bytes | None:
     """Return the envelope of a statement, None if it is not shown.
 
-    Raises BusyError where the access log cannot be written within the `patience`, in seconds.
+    Before anything is returned, `enter` is told what is to be kept of it, however little; what it
+    raises is raised.
     """
     rights, size = access.standing(node, caller)
-    found = _shown(rights, single.one(node.database, commitment), size)
-    if not found:
-        return None
-    envelope = single.envelope(node.database, commitment)
-    accesslog.note(node, caller, found, "statement", patience=patience)
+    everything = rights.granted.everything
+    found = single.one(node.database, commitment, size=size, everything=everything)
+    shown = _shown(rights, [own for own, _ in found], size)
+    envelope = found[0][1] if shown else None
+    if shown and envelope is None:
+        envelope = single.envelope(node.database, commitment)
+    enter(accesslog.of(node, caller, shown, "statement"))
     return envelope
 
 

@@ -4,11 +4,13 @@
 log/                                 the published log (c2sp.org/tlog-tiles)
 statements/<commitment>              envelopes of public statements
 products/<SHA-256 of the URN>.jsonl  the current ones of a product, and their count
+pages/<number>                       those of 256 entries of the log, packed
 sealed/<name>                        what a partner may see of a product, sealed to it
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
 import msgspec
@@ -20,20 +22,21 @@ from bcca_node.ledger.node import Node
 from bcca_node.network import descriptor
 from bcca_node.network.descriptor import Descriptor, product_file
 from bcca_node.network.lines import Item, encode_lines
-from bcca_node.sharing import peers, recipients, shelf
+from bcca_node.sharing import peers, press, recipients, shelf
 from bcca_node.sharing.caller import NOBODY
 from bcca_node.sharing.recipients import Sealed
 from bcca_node.sharing.sealing import FOLDER as SEALED
 from bcca_node.storage import statements
+from bcca_node.storage.pages import WIDTH
 from bcca_protocol import wire
 from bcca_protocol.errors import RefusedError, UnusableError
 
-LOG, STATEMENTS, PRODUCTS = "log", "statements", "products"
+LOG, STATEMENTS, PRODUCTS, PAGES = "log", "statements", "products", "pages"
 DESCRIPTOR = descriptor.PATH.removeprefix("/")
 
 _ItemsOf = Callable[[Sequence[str]], dict[str, list[Item]]]
 
-_TAKEN = (LOG, STATEMENTS, PRODUCTS, SEALED)
+_TAKEN = (LOG, STATEMENTS, PRODUCTS, PAGES, SEALED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +105,10 @@ def describe(node: Node) -> Descriptor:
     """Return what the folder says of itself: no witness, and its products as files."""
     url = node.settings.url
     return msgspec.structs.replace(
-        peers.describe(node, NOBODY), witness=None, products=f"{url}/{PRODUCTS}"
+        peers.describe(node, NOBODY),
+        witness=None,
+        products=f"{url}/{PRODUCTS}",
+        pages=f"{url}/{PAGES}/",
     )
 
 
@@ -124,6 +130,7 @@ class _Place:
         self._write(DESCRIPTOR, wire.encode(describe(self._node)))
         self._place_did_document()
         shown = self._place_statements()
+        self._place_pages()
         # A reader of the old checkpoint needs what was current under it, of the new one what is.
         self._place_products(self._under_both)
         self._written += self._sealed.place(self._before, self._size)
@@ -157,6 +164,16 @@ class _Place:
             for own in statements.find(self._session, part):
                 self._write(f"{STATEMENTS}/{own.commitment}", own.envelope)
         return len(names)
+
+    def _place_pages(self) -> None:
+        """Write the pages with what is new; a full one never changes."""
+        folder = self._folder / PAGES
+        for number in range(ceil(self._size / WIDTH)):
+            is_full = (number + 1) * WIDTH <= self._before
+            if not is_full or not (folder / str(number)).exists():
+                made, _ = press.made(self._session, number, self._size)
+                if made is not None:
+                    self._write(f"{PAGES}/{number}", made.content)
 
     def _place_products(self, items_of: _ItemsOf) -> None:
         """Write the lists of products on which anything is new."""

@@ -15,17 +15,23 @@ What is left: a file rolled back under a running machine, such as a snapshot of 
 minute, and a clock that is behind itself after a start.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 
-from sqlalchemy import Connection, text
+import msgspec
+from sqlalchemy import Connection
 
-from bcca_node.storage.callstore import Store, Write, transaction
+from bcca_node.storage import callsql as sql
+from bcca_node.storage.callstore import Store
 from bcca_node.storage.calltrim import ON_BEHALF, trim
+from bcca_node.storage.callwrite import On, Transaction, direct
 from bcca_node.storage.engines import QUICK_SECONDS
 from bcca_protocol.errors import UnavailableError
+
+Row = Mapping[str, str | int]  # the parameters of sql.NOTE
+Pair = tuple[str | int, str | int]  # a statement, and the origin that holds it
 
 MAX_NONCES = 200_000  # of callers known here: 1,000 calls a second, each kept three minutes
 MAX_STRANGER_NONCES = 50_000  # of all others: who makes keys by the thousand stops no partner
@@ -40,37 +46,6 @@ _TRIM_EVERY = 10_000  # rows noted between two looks at how many there are
 _NOTED_AT_ONCE = 500  # rows in one turn: 15 ms, in which nobody else takes a nonce
 _DAY_SECONDS = 86_400
 
-_INSERT = Write(
-    "INSERT INTO call_nonce (mark, created, known) SELECT :mark, :created, :known "
-    "FROM call_store WHERE horizon < :created ON CONFLICT DO NOTHING"
-)
-_HORIZON = text("SELECT horizon FROM call_store")
-_NEWEST = text(
-    "SELECT MAX(created) FROM (SELECT created FROM call_nonce WHERE created <= :before "
-    "ORDER BY created LIMIT :most) AS oldest"
-)
-_RAISE = text("UPDATE call_store SET horizon = :newest WHERE horizon < :newest")
-_FORGET = text("DELETE FROM call_nonce WHERE created <= :newest")
-_COUNT = text("SELECT known, COUNT(*) FROM call_nonce GROUP BY known")
-_NOTE = Write(
-    "INSERT INTO call_fetch (day, origin, caller, commitment, how, product, first, last, times) "
-    "VALUES (:day, :origin, :caller, :commitment, :how, :product, :at, :at, 1) "
-    "ON CONFLICT (day, origin, caller, commitment, how) "
-    "DO UPDATE SET last = excluded.last, times = call_fetch.times + 1"
-)
-_HOLD = text(
-    "INSERT INTO call_holder (commitment, origin) VALUES (:commitment, :origin) "
-    "ON CONFLICT DO NOTHING"
-)
-_FETCHED = text(
-    "SELECT origin, caller, commitment, product, how, first, last, times FROM call_fetch "
-    "WHERE last >= :since AND (:origin = '' OR origin = :origin) "
-    "AND (:product = '' OR product = :product) AND (:commitment = '' OR commitment = :commitment) "
-    "ORDER BY last DESC, commitment, how LIMIT :limit"
-)
-_UNHOLD = text("DELETE FROM call_holder WHERE origin = :origin")
-_HOLDERS = text("SELECT origin FROM call_holder WHERE commitment = :commitment ORDER BY origin")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
@@ -81,8 +56,7 @@ class Room:
     fetches: int = MAX_FETCHES
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fetch:
+class Fetch(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """That somebody was shown a statement: `origin` of who is known, the label of its key.
 
     `how` is the route, such as `statement`, `stream` or `evidence`.
@@ -124,7 +98,7 @@ class Calls:
         self._swept: tuple[Connection | None, int] = (None, 0)  # on which connection, and when
         self._kept = {True: 0, False: 0}
         self._noted = 0
-        self._held: set[tuple[str | int, str | int]] = set()
+        self._held: set[Pair] = set()
         self._held_on: Connection | None = None
         self._held_at = 0
 
@@ -144,26 +118,29 @@ class Calls:
         now: int,
         *,
         is_known: bool = True,
+        shown: Sequence[Fetch] = (),
         patience: float = QUICK_SECONDS,
     ) -> bool:
         """Say whether a nonce of a verified signature is new, and remember it.
 
-        `key_id` is the whole text of its key. Raises UnavailableError where there is no room, and
-        for a signature that is older than what this store knows for certain; BusyError where
-        others write for longer than the `patience`, in seconds.
+        `key_id` is the whole text of its key; what its call is `shown` is noted in the same commit.
+        Raises UnavailableError where there is no room, and for a signature that is older than what
+        this store knows for certain; BusyError where others write for longer than the `patience`,
+        in seconds.
         """
         mark = sha256(f"{key_id} {nonce}".encode()).digest()[:16]
         told = {"mark": mark, "created": created, "known": int(is_known)}
+        rows = list(map(_row, shown))
 
         def taken(connection: Connection) -> bool:
             swept_on, swept_at = self._swept
             if swept_on is not connection or abs(now - swept_at) >= _SWEEP_SECONDS:
                 self._sweep(connection, now)
             self._require_room(connection, now, is_known=is_known)
-            if _INSERT(connection, told):
+            if self._enter(connection, told, rows):
                 self._kept[is_known] += 1
                 return True
-            horizon = connection.execute(_HORIZON).scalar_one_or_none()
+            horizon = connection.execute(sql.HORIZON).scalar_one_or_none()
             if horizon is None:  # a server that crashed has emptied its tables
                 horizon = self._store.settle(connection, now)
             if created <= horizon:
@@ -201,13 +178,13 @@ class Calls:
         """Return who was shown what, the newest first; an empty text stands for whatever."""
         told = {"origin": origin, "product": product, "commitment": commitment}
         with self._store.reading(now) as connection:
-            rows = connection.execute(_FETCHED, {**told, "since": since, "limit": limit})
+            rows = connection.execute(sql.FETCHED, {**told, "since": since, "limit": limit})
             return [Fetched(**row) for row in rows.mappings()]
 
     def holders(self, commitment: str, *, now: int) -> list[str]:
         """Return the origins of all that were ever shown a statement, however long ago."""
         with self._store.reading(now) as connection:
-            return list(connection.execute(_HOLDERS, {"commitment": commitment}).scalars())
+            return list(connection.execute(sql.HOLDERS, {"commitment": commitment}).scalars())
 
     def forget(self, origin: str, *, now: int) -> None:
         """Forget that an origin was ever shown anything; the access log still tells its owner."""
@@ -219,13 +196,13 @@ class Calls:
 
     def _sweep(self, connection: Connection, now: int) -> None:
         """Forget nonces of calls that are too old anyway, and count those that are kept."""
-        with transaction(connection):
+        with Transaction(connection):
             told = {"before": now - KEEP_SECONDS, "most": _FORGOTTEN_AT_ONCE}
-            newest = connection.execute(_NEWEST, told).scalar_one()
+            newest = connection.execute(sql.NEWEST, told).scalar_one()
             if newest is not None:
-                connection.execute(_RAISE, {"newest": newest})
-                connection.execute(_FORGET, {"newest": newest})
-        counted = {bool(known): count for known, count in connection.execute(_COUNT)}
+                connection.execute(sql.RAISE, {"newest": newest})
+                connection.execute(sql.FORGET, {"newest": newest})
+        counted = {bool(known): count for known, count in connection.execute(sql.COUNT)}
         self._kept = {True: 0, False: 0, **counted}
         self._swept = (connection, now)
 
@@ -241,38 +218,62 @@ class Calls:
                 "remembered: ask again, later"
             )
 
-    def _note(self, rows: list[dict[str, str | int]], connection: Connection) -> None:
-        self._hold(connection, rows)
-        if len(rows) == 1:
-            _NOTE(connection, rows[0])
-        else:
-            with transaction(connection):
-                _NOTE.each(connection, rows)
-        self._noted += len(rows)
+    def _enter(
+        self, connection: Connection, told: Mapping[str, object], rows: Sequence[Row]
+    ) -> bool:
+        """Write a nonce down, and with it what its call is shown; say whether it is new."""
+        if not rows:
+            return bool(sql.INSERT(direct(connection), told))
+        with Transaction(connection) as on:
+            is_new = bool(sql.INSERT(on, told))
+            pairs = self._write(connection, on, rows) if is_new else set()
+        if is_new:
+            self._noted_were(rows, pairs)
+        return is_new
 
-    def _hold(self, connection: Connection, rows: list[dict[str, str | int]]) -> None:
-        """Write down who holds what, first of all: what is written is not written again.
+    def _note(self, rows: Sequence[Row], connection: Connection) -> None:
+        with Transaction(connection) as on:
+            pairs = self._write(connection, on, rows)
+        self._noted_were(rows, pairs)
+
+    def _write(self, connection: Connection, on: On, rows: Sequence[Row]) -> set[Pair]:
+        """Write down who was shown what, and who holds it; return what was not known to be held."""
+        pairs = self._new_pairs(connection, rows)
+        if pairs:
+            told = [{"commitment": commitment, "origin": origin} for commitment, origin in pairs]
+            connection.execute(sql.HOLD, told)
+        if len(rows) == 1:
+            sql.NOTE(on, rows[0])
+        else:
+            sql.NOTE.each(on, rows)
+        return pairs
+
+    def _noted_were(self, rows: Sequence[Row], pairs: set[Pair]) -> None:
+        """Know what was committed."""
+        self._noted += len(rows)
+        self._held |= pairs
+
+    def _new_pairs(self, connection: Connection, rows: Sequence[Row]) -> set[Pair]:
+        """Return who holds what that is not known to be written.
 
         Of partners alone, who are told of endings: auditors of others have names without end.
         """
-        named = (row for row in rows if row["origin"] and ON_BEHALF not in str(row["origin"]))
-        pairs = {(row["commitment"], row["origin"]) for row in named}
         at = int(rows[0]["at"])
         is_old = abs(at - self._held_at) > _HELD_SECONDS or len(self._held) > _MAX_HELD
         if self._held_on is not connection or is_old:
             self._held, self._held_at, self._held_on = set(), at, connection
-        pairs -= self._held
-        if not pairs:
-            return
-        told = [{"commitment": commitment, "origin": origin} for commitment, origin in pairs]
-        with transaction(connection):
-            connection.execute(_HOLD, told)
-        self._held |= pairs
+        return {
+            pair
+            for row in rows
+            if (pair := (row["commitment"], row["origin"])) not in self._held
+            and row["origin"]
+            and ON_BEHALF not in str(row["origin"])
+        }
 
     def _forget(self, origin: str, connection: Connection) -> None:
         self._held.clear()
-        with transaction(connection):
-            connection.execute(_UNHOLD, {"origin": origin})
+        with Transaction(connection):
+            connection.execute(sql.UNHOLD, {"origin": origin})
 
     def _trim(self, connection: Connection) -> None:
         """Keep as many rows as there is room for."""
@@ -280,8 +281,8 @@ class Calls:
         trim(connection, self._room.fetches)
 
 
-def _row(each: Fetch) -> dict[str, str | int]:
-    """Return the parameters of _NOTE; `asdict` takes ten times as long."""
+def _row(each: Fetch) -> Row:
+    """Return the parameters of sql.NOTE; `asdict` takes ten times as long."""
     return {
         "day": each.at // _DAY_SECONDS,
         "origin": each.origin,

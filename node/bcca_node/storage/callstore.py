@@ -8,7 +8,7 @@ them in a crash has lost all, and the store with them, and everybody sees that.
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DatabaseError
 
 from bcca_node.storage import database, engines
+from bcca_node.storage.callwrite import Transaction
 from bcca_protocol.errors import UnavailableError, UnusableError
 
 T = TypeVar("T")
@@ -77,28 +78,6 @@ _NEW_PLACE = text("UPDATE call_store SET horizon = :horizon, place = :place")
 
 class BusyError(UnavailableError):
     """Others had the turn for as long as was waited; nothing was done."""
-
-
-class Write:
-    """A statement that writes; in SQLite the driver is asked, in a fifth of the time."""
-
-    def __init__(self, statement: str) -> None:
-        """Take a statement whose parameters are written `:name`."""
-        self._raw = statement
-        self._text = text(statement)
-
-    def __call__(self, connection: Connection, told: Mapping[str, object]) -> int:
-        """Return how many rows it wrote."""
-        if connection.dialect.name != "sqlite":
-            return connection.execute(self._text, told).rowcount
-        return engines.driver_of(connection.connection).execute(self._raw, told).rowcount
-
-    def each(self, connection: Connection, told: Sequence[Mapping[str, object]]) -> None:
-        """Do it with each of some parameters."""
-        if connection.dialect.name != "sqlite":
-            connection.execute(self._text, told)
-        else:
-            engines.driver_of(connection.connection).executemany(self._raw, told)
 
 
 class Store:
@@ -164,7 +143,7 @@ class Store:
         A new store, or one at another place, a copy or one that was open when the machine stopped,
         may lack what was taken before `now`.
         """
-        with transaction(connection):
+        with Transaction(connection):
             found = connection.execute(_STORE).one_or_none()
             if found is not None and found.place == self._place:
                 return int(found.horizon)
@@ -207,7 +186,7 @@ class Store:
         """Make the store that is not there yet, and see what it may have missed."""
         file = database.place(self._url)
         self._place = f"{boot} {file}" if file else ""
-        with transaction(connection):
+        with Transaction(connection):
             _make(connection)
             if now is None:
                 told = {"horizon": NOTHING_FORGOTTEN, "place": self._place}
@@ -248,19 +227,6 @@ class Store:
                     f"{self._name}: damaged: remove that file while the node is down"
                 ) from error
             raise reason from error
-
-
-@contextmanager
-def transaction(connection: Connection) -> Iterator[None]:
-    """Take the turn among all processes; commit at the end, or nothing at all."""
-    is_sqlite = connection.dialect.name == "sqlite"
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_sqlite else "BEGIN")
-    try:
-        yield
-    except BaseException:
-        connection.rollback()
-        raise
-    connection.exec_driver_sql("COMMIT")
 
 
 def _boot() -> str:

@@ -6,13 +6,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated
 
+import msgspec
 from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
 
 from bcca_node.ledger.node import Node
 from bcca_node.network import signatures, targets
 from bcca_node.network.signatures import Call, SignedCall
 from bcca_node.sharing.caller import NOBODY, Caller, Kind
 from bcca_node.sharing.identify import identify
+from bcca_node.storage.calls import Fetch
+from bcca_node.storage.callstore import BusyError
 from bcca_node.web.parts import (
     LaterError,
     NodeDep,
@@ -38,12 +42,13 @@ class SignedBody:
     body: bytes
 
 
-class Keys:
-    """Reads verifier keys, and those that call again only once."""
+class Known:
+    """What is the same for every call to one app, and is read only once."""
 
-    def __init__(self) -> None:
-        """Know none yet."""
-        self.read = lru_cache(MAX_KEYS)(VerifierKey.parse)
+    def __init__(self, node: Node) -> None:
+        """Know the URL of `node`, and no key yet."""
+        self.base = targets.sent(node.settings.url)
+        self.key = lru_cache(MAX_KEYS)(VerifierKey.parse)
 
 
 def prepare(node: Node) -> None:
@@ -55,18 +60,58 @@ def prepare(node: Node) -> None:
         node.calls.prepare(node.clock())
 
 
+class Incoming(msgspec.Struct, frozen=True, kw_only=True):
+    """A call of which who made it is known, and not yet whether it was answered before."""
+
+    caller: Caller
+    signed: SignedCall | None
+    now: int
+
+    def enter(self, node: Node, patience: float, shown: Sequence[Fetch] = ()) -> None:
+        """Take its nonce, and with it what it is `shown`, before it is answered.
+
+        Raises NotSignedError where it was taken before, LaterError; BusyError after so many
+        seconds.
+        """
+        if self.signed is None:
+            return
+        try:
+            is_new = node.calls.once(
+                self.signed.key.encode(),
+                self.signed.nonce,
+                self.signed.created,
+                self.now,
+                is_known=self.caller.kind is not Kind.STRANGER,
+                shown=shown,
+                patience=patience,
+            )
+        except BusyError:
+            raise
+        except UnavailableError as error:
+            raise LaterError(str(error)) from error
+        if not is_new:
+            raise NotSignedError("signature: its nonce was used before: sign each request anew")
+
+
+async def incoming(request: Request, node: Node) -> Incoming:
+    """Return the call that a request without a body is; it is to be entered before it is answered.
+
+    Raises NotSignedError for a signature that does not hold, TooManyError.
+    """
+    fields = _fields(request)
+    if not signatures.is_signed(fields):
+        return Incoming(caller=NOBODY, signed=None, now=node.clock())
+    if _has_body(request):
+        raise NotSignedError("signature: a signed request of this kind has no body")
+    return await _signed(request, node, fields, b"")
+
+
 async def caller_of(request: Request, node: NodeDep) -> Caller:
     """Return who calls, NOBODY without a signature.
 
     Raises NotSignedError for a signature that does not hold, LaterError, TooManyError.
     """
-    fields = _fields(request)
-    if not signatures.is_signed(fields):
-        return NOBODY
-    headers = request.headers
-    if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
-        raise NotSignedError("signature: a signed request of this kind has no body")
-    return await _verified(request, node, fields, b"")
+    return await _entered(await incoming(request, node), node)
 
 
 CallerDep = Annotated[Caller, Depends(caller_of)]
@@ -81,56 +126,51 @@ def signed_body(limit: int) -> Callable[[Request], Awaitable[SignedBody]]:
 
     async def taken(request: Request) -> SignedBody:
         content = await read(request)
+        node = node_of(request)
         fields = _fields(request)
         if not signatures.is_signed(fields):
             return SignedBody(caller=NOBODY, body=content)
-        node = node_of(request)
-        caller = await _verified(request, node, fields, content)
-        return SignedBody(caller=caller, body=content)
+        call = await _signed(request, node, fields, content)
+        return SignedBody(caller=await _entered(call, node), body=content)
 
     return taken
 
 
-async def _verified(
+async def _signed(
     request: Request, node: Node, fields: dict[str, Sequence[str]], content: bytes
-) -> Caller:
-    keys: Keys = request.app.state.keys
-    call = Call(method=request.method, target=_target(request, node), body=content)
+) -> Incoming:
     now = node.clock()
+    scope = request.scope
+    known: Known = scope["app"].state.known
+    target = targets.received(known.base, scope["raw_path"], scope["query_string"])
+    sent = Call(method=scope["method"], target=target, body=content)
     try:
-        signed = signatures.verify(call, fields, audience=node.origin, at=now, read=keys.read)
+        signed = signatures.verify(sent, fields, audience=node.origin, at=now, read=known.key)
     except RefusedError as error:
         raise NotSignedError(str(error)) from error
     # Only whoever has a key costs more than that: strangers fill no store with garbage.
-    caller = await soon(node, lambda _: identify(node, signed.key))
-    is_known = caller.kind is not Kind.STRANGER
-    key = signed.key.encode()
-    count_caller(request, key, is_known=is_known)
-    await _require_new(node, signed, key, now, is_known=is_known)
-    return caller
+    if node.database.is_file:
+        caller = identify(node, signed.key)
+    else:
+        caller = await run_in_threadpool(identify, node, signed.key)
+    count_caller(request, signed.key, is_known=caller.kind is not Kind.STRANGER)
+    return Incoming(caller=caller, signed=signed, now=now)
 
 
-async def _require_new(
-    node: Node, signed: SignedCall, key: str, now: int, *, is_known: bool
-) -> None:
-    """Take the nonce of a call; raises NotSignedError where it was taken, LaterError."""
-
-    def take(patience: float) -> bool:
-        nonce, created = signed.nonce, signed.created
-        return node.calls.once(key, nonce, created, now, is_known=is_known, patience=patience)
-
+async def _entered(call: Incoming, node: Node) -> Caller:
+    """Return who made a call, which is answered only this once."""
     try:
-        is_new = await soon(node, take)
-    except UnavailableError as error:
+        await soon(node, lambda patience: call.enter(node, patience))
+    except BusyError as error:
         raise LaterError(str(error)) from error
-    if not is_new:
-        raise NotSignedError("signature: its nonce was used before: sign each request anew")
+    return call.caller
 
 
-def _target(request: Request, node: Node) -> str:
-    """Return the URI that was asked for, as it is known outside."""
-    base = targets.sent(node.settings.url)
-    return targets.received(base, request.scope["raw_path"], request.scope["query_string"])
+def _has_body(request: Request) -> bool:
+    for name, value in request.scope["headers"]:
+        if name == b"transfer-encoding" or (name == b"content-length" and value != b"0"):
+            return True
+    return False
 
 
 def _fields(request: Request) -> dict[str, Sequence[str]]:

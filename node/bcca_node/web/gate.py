@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Awaitable
 from secrets import token_hex
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -65,10 +66,13 @@ class Gate:
         if len(headers) > MAX_HEADERS:
             raise _HeadersError(f"{len(headers)} headers, over {MAX_HEADERS}")
         size = len(scope["raw_path"]) + len(scope["query_string"])
-        size += sum(len(name) + len(value) for name, value in headers)
+        is_signed = False
+        for name, value in headers:
+            size += len(name) + len(value)
+            is_signed = is_signed or name == _SIGNED
         if size > MAX_HEAD_BYTES:  # what comes at once, uvicorn takes however long it is
             raise _HeadersError(f"a head of {size} bytes, over {MAX_HEAD_BYTES}")
-        if any(name == _SIGNED for name, _ in headers):
+        if is_signed:
             self._limits.admit(address)
             return True
         self._limits.spend(address)
@@ -85,13 +89,13 @@ class _Answer:
         self._number = number
         self.status = 0
 
-    async def __call__(self, message: Message) -> None:
+    def __call__(self, message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             if self.status >= _BROKEN:
                 told = (b"x-request-id", self._number.encode())
                 message = {**message, "headers": [*message["headers"], told]}
-        await self._send(message)
+        return self._send(message)
 
 
 class _HeadersError(Exception):

@@ -6,8 +6,8 @@ and place alone: its message may quote what was asked.
 """
 
 import logging
-import time
 import traceback
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
@@ -71,12 +71,14 @@ class Journal(logging.Handler):
 
 def written(at: float) -> str:
     """Return a time as it stands in a line."""
-    year, month, day, hour, minute, second, *_ = time.gmtime(at)
-    date = f"{year:04}-{month:02}-{day:02}"
-    return f"{date}T{hour:02}:{minute:02}:{second:02}.{int(at % 1 * 1_000):03}Z"
+    return (
+        datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")[: -len("+00:00")] + "Z"
+    )
 
 
 def where(error: BaseException | None) -> tuple[str, ...]:
     """Return where an exception came from, the innermost last, without what was in any variable."""
-    frames = traceback.extract_tb(error.__traceback__)[-MAX_FRAMES:] if error is not None else ()
+    if error is None:
+        return ()
+    frames = traceback.extract_tb(error.__traceback__)[-MAX_FRAMES:]
     return tuple(f"{Path(each.filename).name}:{each.lineno} {each.name}" for each in frames)

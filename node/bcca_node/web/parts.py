@@ -24,6 +24,7 @@ from bcca_protocol.errors import (
     UnavailableError,
     UnusableError,
 )
+from bcca_protocol.keys import VerifierKey
 
 CALLER, REQUEST_ID = "bcca.caller", "bcca.request"  # what a scope knows for the journal
 FAILED = "this node failed; its operator finds why in its log"
@@ -43,6 +44,7 @@ JSON, JSON_LINES, TEXT, BYTES = (
     "application/octet-stream",
 )
 _SCHEMAS = "#/components/schemas/{name}"
+_CANONICAL = "canonical JSON (RFC 8785): no spaces, names sorted, what is null left out"
 
 
 class NotHereError(Exception):
@@ -91,16 +93,16 @@ async def soon(node: Node, work: Callable[[float], T]) -> T:
     return await run_in_threadpool(work, QUICK_SECONDS)
 
 
-def count_caller(request: Request, key: str, *, is_known: bool) -> None:
-    """Take one request from what the key called `key` has, and name it in the journal.
+def count_caller(request: Request, key: VerifierKey, *, is_known: bool) -> None:
+    """Take one request from what `key` has, and name it in the journal.
 
     To be called once a signature has been verified. Whoever is not known has as many keys as he
     likes, and is counted by his address. Raises TooManyError.
     """
-    request.scope[CALLER] = "+".join(key.split("+", 2)[:2])
+    request.scope[CALLER] = key.label
     limits: Limits = request.app.state.limits
     client = request.scope["client"]
-    limits.spend(key if is_known or not client else counted(client[0]))
+    limits.spend(key.encode() if is_known or not client else counted(client[0]))
 
 
 def body(limit: int) -> Callable[[Request], Awaitable[bytes]]:
@@ -142,7 +144,8 @@ def answers(media_type: str, *refusals: int, shape: object = None) -> Described:
 def asked(media_type: str, *, shape: object = None) -> dict[str, Any]:
     """Return what a route takes as its body, for its `openapi_extra=`; `shape` as in `answers`."""
     content = {"schema": {"type": "string"}} if shape is None else _schema(media_type, shape)
-    return {"requestBody": {"required": True, "content": {media_type: content}}}
+    taken: dict[str, Any] = {"required": True, "content": {media_type: content}}
+    return {"requestBody": taken | ({"description": _CANONICAL} if media_type == JSON else {})}
 
 
 def _schema(media_type: str, shape: object) -> dict[str, Any]:

@@ -6,6 +6,7 @@ RFC 9110: 8.8.3 (ETag), 12.5.3 (Accept-Encoding), 13.1.2 (If-None-Match).
 import gzip
 import hashlib
 import re
+from collections.abc import Mapping
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -16,6 +17,7 @@ SECONDS = "public, max-age=2"
 
 _ETAG_DIGITS = 32  # of SHA-256: whoever finds two contents of one tag fools a cache of his own
 _PACK_LEVEL = 6
+_CHARSET = ("", "; charset=utf-8")
 _QUALITY = re.compile(r"[ \t]*[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)[ \t]*")
 
 
@@ -40,7 +42,8 @@ def resource(  # noqa: PLR0913 - a content, and what is told with it
     if varies:
         headers["vary"] = varies
     headers["etag"] = f'"{tag}-gzip"' if packed else f'"{tag}"'
-    if _is_known(request.headers.getlist("if-none-match"), headers["etag"]):
+    known = [value for name, value in request.scope["headers"] if name == b"if-none-match"]
+    if known and _is_known([each.decode("latin-1") for each in known], headers["etag"]):
         return Response(status_code=304, headers=headers)
     if packed:
         headers["content-encoding"] = "gzip"
@@ -49,7 +52,20 @@ def resource(  # noqa: PLR0913 - a content, and what is told with it
         return Response(
             headers={**headers, "content-length": str(len(content))}, media_type=media_type
         )
-    return Response(content, media_type=media_type, headers=headers)
+    return _Whole(content, media_type, headers)
+
+
+class _Whole(Response):
+    """A content whose head is known: made in a third of the time."""
+
+    def __init__(self, content: bytes, media_type: str, headers: Mapping[str, str]) -> None:
+        """Answer with `headers`, and with what every content has."""
+        self.status_code, self.background, self.body = 200, None, content
+        self.raw_headers = [
+            *((name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()),
+            (b"content-length", b"%d" % len(content)),
+            (b"content-type", (media_type + _CHARSET[media_type.startswith("text/")]).encode()),
+        ]
 
 
 def accepts_gzip(asked: list[str]) -> bool:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 from sqlmodel import Session
+from tests.conftest import footprint_of
 
 from bcca_node.demo.network import Ground, Network, Seat
 from bcca_node.ledger.node import Node
@@ -25,11 +26,9 @@ from bcca_node.storage.copies import Copy
 from bcca_node.storage.grants import Appointment, Grant, Scope
 from bcca_node.storage.partners import Partner, PartnerRole
 from bcca_node.storage.seen import FetchedStatement
-from bcca_protocol.footprint import Components, Stages
-from bcca_protocol.inventory import Activity, Amount, Factor, Input, Interval, Supplier
-from bcca_protocol.issue import UNSET_NONCE
+from bcca_protocol.inventory import Input, Supplier
 from bcca_protocol.keys import Algorithm, Role, SeedSigner, Signer
-from bcca_protocol.statement import Method, PartialFootprint, Producer, Product, Sharing
+from bcca_protocol.statement import PartialFootprint, Producer, Sharing
 
 URN = "urn:bcca:case:t:"
 ABSENT = "ab" * 32
@@ -289,40 +288,12 @@ def footprint(node: Node, name: str, sharing: Sharing, mine: Node) -> PartialFoo
     fed = Supplier(origin=mine.origin, key=mine.log_key.encode())
     bought = [(each, fed) for each in FEEDS.get(name, ())]
     bought += [("gold", VAULT)] if name == "secret" else []
-    factor = Factor(
-        kind="secondary",
-        source="a database",
-        dataset="nickel sulfate",
-        geography="GLO",
-        unit="kg",
-        gas="co2e",
-        values=Components(fossil="3"),
-    )
-    return PartialFootprint(
-        issuer=node.origin,
-        nonce=UNSET_NONCE,
-        product=Product(id=f"{URN}{name}", name=name),
+    return footprint_of(
+        node.origin,
+        name,
         producer=Producer(name=node.settings.name),
-        period=Interval("2025-01-01T00:00:00Z", "2026-01-01T00:00:00Z"),
         sharing=sharing,
-        declared_unit=Amount("1", "kg"),
-        output=Amount("1", "kg"),
-        method=Method(
-            standards=("ISO 14067",), gwp="AR6", recycling="cutOff", electricity="market"
-        ),
-        activities=(
-            Activity(
-                id="a1",
-                name="nickel sulfate",
-                stage="production",
-                kind="material",
-                amount="2",
-                unit="kg",
-                amount_kind="calculated",
-                factor=factor,
-            ),
-        ),
-        inputs=tuple(
+        buys=tuple(
             Input(
                 id=each,
                 product=f"{URN}{each}",
@@ -333,5 +304,4 @@ def footprint(node: Node, name: str, sharing: Sharing, mine: Node) -> PartialFoo
             )
             for each, supplier in bought
         ),
-        footprint=Stages(production=Components(fossil="6")),
     )

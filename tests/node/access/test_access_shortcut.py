@@ -79,7 +79,7 @@ def test_attack_a_signature_that_does_not_hold_is_refused_alike(shop: Shop) -> N
 
 def test_a_fault_is_answered_alike_and_told(shop: Shop) -> None:
     app = create_app(shop.node)
-    del app.state.keys
+    del app.state.known
     path = f"/statements/{shop.names['open']}"
 
     told, other = (
