@@ -14,7 +14,7 @@ from bcca_node.partners import event as events
 from bcca_node.partners import outbox
 from bcca_node.partners.event import StatementEvent
 from bcca_node.partners.outbox import GIVE_UP_AFTER, LEAST_ATTEMPTS, LONGEST_PAUSE, Delivered
-from bcca_node.storage import news, partners
+from bcca_node.storage import leaving, news, partners
 from bcca_node.storage import outbox as stored
 from bcca_node.storage.dealings import DeliveryRow, PartnerRow
 from bcca_node.storage.outbox import HOLDS_UP, State
@@ -226,7 +226,7 @@ def test_a_refusal_for_good_kills_the_event_and_the_next_one_goes(ours: Node, th
 def test_who_is_not_known_there_yet_is_tried_again(ours: Node, theirs: Node, clock: Clock) -> None:
     with theirs.database.write() as session:
         before = partners.get(session, ours.origin)
-        partners.drop(session, ours.origin)
+        leaving.forget(session, ours.origin)
     put(ours, theirs)
     stranger = deliver(ours)
     assert before is not None
@@ -325,12 +325,33 @@ def test_what_was_said_by_a_partner_wakes_what_waits_for_it(
     assert (resting.delivered, woken.delivered) == (0, 1)
 
 
+def test_what_is_fetched_while_it_is_posted_in_vain_holds_up_nothing(
+    ours: Node, new_node: Served, raw_server: Any, clock: Clock, acquaint: Acquaint
+) -> None:
+    async def fetches(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with ours.database.write() as session:
+            for each in stored.waiting_for(session, "pack.example", 1):
+                stored.confirm(session, each.partner, each.place)
+        writer.close()  # and answers nothing
+
+    theirs = new_node("pack.example", clock=clock, url=raw_server(fetches))
+    acquaint(ours, theirs)
+    put(ours, theirs)
+    put(ours, theirs)
+    done = deliver(ours)
+
+    assert len(done.troubles) == 1
+    assert len(kept(ours, State.DELIVERED)) == 1
+    (rests,) = kept(ours, State.WAITING)
+    assert (rests.attempts, clock.now < rests.next_at <= clock.now + 2) == (0, True)
+
+
 def test_what_waits_for_somebody_who_is_no_partner_any_more_is_given_up(
     ours: Node, theirs: Node
 ) -> None:
     put(ours, theirs)
     with ours.database.write() as session:
-        partners.drop(session, theirs.origin)
+        session.delete(session.get_one(PartnerRow, theirs.origin))
     done = deliver(ours)
 
     assert done.dead == 1

@@ -20,27 +20,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import footprint_of, policy_text
 
 from bcca_node.app import create_server
 from bcca_node.demo.loopback import Loopback, listen, url_of
+from bcca_node.demo.sharing import partner_of
 from bcca_node.ledger import desk
 from bcca_node.ledger.node import Node, found, init
 from bcca_node.network.desk import is_open
 from bcca_node.partners import requests
+from bcca_node.partners.clerk import Pace
 from bcca_node.partners.event import Wanted
+from bcca_node.partners.outbox import FIRST_PAUSE
 from bcca_node.partners.requests import Remark
 from bcca_node.settings import Settings
 from bcca_node.storage import outbox, partners
 from bcca_node.storage import requests as stored
 from bcca_node.storage.outbox import State as Sent
-from bcca_node.storage.partners import Partner, PartnerRole
+from bcca_node.storage.partners import PartnerRole
 from bcca_node.storage.requests import OPEN, Request, State
 from bcca_protocol.errors import UnavailableError, UnusableError
-from bcca_protocol.footprint import Components, Stages
-from bcca_protocol.inventory import Activity, Amount, Factor, Interval
-from bcca_protocol.issue import UNSET_NONCE
-from bcca_protocol.keys import Role
-from bcca_protocol.statement import Method, PartialFootprint, Producer, Product
+from bcca_protocol.inventory import Interval
 
 KILLS = int(os.environ.get("BCCA_KILLS", "8"))
 SEED = os.environ.get("BCCA_SEED", "one seed for all of it")
@@ -49,6 +49,10 @@ SCRYPT_N = 2**4  # tests are not worth a guess
 CUSTOMER, SUPPLIER = "customer.example", "supplier.example"
 WITNESSES = 4
 PATIENCE = 90.0  # on a machine that is busy
+# After so many failures a node lets the other rest twice as long each time; but it is fetched from
+# within `Pace.pull`, and looks for what it can answer within `Pace.sweep`, however often it was
+# killed before. So whoever stands still for longer than all that stands still for ever.
+STILL = PATIENCE + min(FIRST_PAUSE << min(KILLS, 16), Pace().pull) + Pace().sweep
 YEAR = Interval("2025-01-01T00:00:00Z", "2026-01-01T00:00:00Z")
 
 FORKING = """
@@ -80,6 +84,16 @@ class Side:
         """Open it as commands do while it serves: without keys."""
         return closing(Node.open(self.settings))
 
+    def is_alive(self) -> bool:
+        """Say whether its process has not ended; whoever has is not waited for by anybody."""
+        if self.pid is None:
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
 
 @dataclass
 class Trade:
@@ -107,8 +121,14 @@ class Trade:
         side.pid = int(self.forks.stdout.readline())
 
     def kill(self, side: Side) -> None:
+        """Kill a node, and return once it is gone: its port is free, and its desk."""
+        assert side.is_alive(), self.said()
         assert side.pid is not None
         os.kill(side.pid, signal.SIGKILL)
+        until = time.monotonic() + PATIENCE
+        while side.is_alive():
+            assert time.monotonic() < until
+            time.sleep(0.002)
         side.pid = None
 
     def ask_all_the_time(self) -> None:
@@ -153,8 +173,10 @@ class Trade:
         elif luck < 0.35:
             self.say(node, request.id, CUSTOMER, "declined", reason="noData")
         elif is_open(self.supplier.data):
+            name = request.product.rpartition(":")[2]
+            made = footprint_of(SUPPLIER, name, sharing="direct")
             try:
-                desk.publish(self.supplier.data, [part(request.product)])
+                desk.publish(self.supplier.data, [made])
             except UnavailableError:
                 return  # killed meanwhile: asked again
             self.published.add(request.product)
@@ -187,7 +209,8 @@ class Trade:
         if self.chance.random() < 0.5:  # let it come up, and do something
             until = time.monotonic() + PATIENCE
             while not is_open(side.data):
-                assert time.monotonic() < until
+                assert side.is_alive(), self.said()
+                assert time.monotonic() < until, self.said()
                 time.sleep(0.01)
 
     def settle(self) -> None:
@@ -197,8 +220,9 @@ class Trade:
         while not self.is_settled():
             now = (self.states(), [self.on_the_way(side) for side in self.sides])
             if now != before:  # it goes on, however slow the machine is
-                before, until = now, time.monotonic() + PATIENCE
+                before, until = now, time.monotonic() + STILL
             assert time.monotonic() < until, self.trouble()
+            assert all(side.is_alive() for side in self.sides), self.said()
             assert self.wrong == []
             time.sleep(0.1)
 
@@ -218,8 +242,15 @@ class Trade:
             with side.node() as node, node.database.read() as session:
                 found = outbox.in_state(session, Sent.WAITING)
                 waits += [(e.number, e.attempts, e.next_at - node.clock(), e.told) for e in found]
-        said = (self.customer.data.parent / "said").read_text(encoding="utf-8")
-        return f"{open_}\n{waits}\n{said[-3000:]}"
+        return f"{open_}\n{waits}\n{self.said()}"
+
+    def said(self) -> str:
+        """Return what the nodes said last, but for the requests that they answered."""
+        lines = self.everything_said().splitlines()
+        return "\n".join([each for each in lines if '"what":"request"' not in each][-30:])
+
+    def everything_said(self) -> str:
+        return (self.customer.data.parent / "said").read_text(encoding="utf-8")
 
     def on_the_way(self, side: Side) -> int:
         with side.node() as node, node.database.read() as session:
@@ -273,6 +304,7 @@ def test_no_request_is_lost_or_answered_twice_whoever_is_killed(trade: Trade) ->
     assert trade.answers(trade.customer, trade.supplier) == answered
     assert trade.answers(trade.supplier, trade.customer) == answered
     assert [trade.dead(side) for side in trade.sides] == [0, 0]
+    assert "a mistake in bcca" not in trade.everything_said()
     assert len(answered) > KILLS
 
 
@@ -286,7 +318,7 @@ def trade(tmp_path: Path) -> Iterator[Trade]:
         for each in sides:
             init(each.settings, PASSPHRASE, scrypt_n=SCRYPT_N)
             nodes.append(stack.enter_context(each.node()))
-        policy = _policy(nodes, witnesses)
+        policy = policy_text(nodes, witnesses, 3)
         for node in (*nodes, *witnesses):
             (node.settings.data / "policy.txt").write_text(policy, encoding="utf-8")
         _introduce(nodes[0], nodes[1], PartnerRole.SUPPLIER)
@@ -303,47 +335,8 @@ def trade(tmp_path: Path) -> Iterator[Trade]:
         )
         yield made
         for each in sides:
-            if each.pid is not None:
+            if each.is_alive():
                 made.kill(each)
-
-
-def part(product: str) -> PartialFootprint:
-    """Write a footprint of a product: 2 kg of something at 3 kg CO2e."""
-    factor = Factor(
-        kind="secondary",
-        source="a database",
-        dataset="nickel sulfate",
-        geography="GLO",
-        unit="kg",
-        gas="co2e",
-        values=Components(fossil="3"),
-    )
-    activity = Activity(
-        id="a1",
-        name="nickel sulfate",
-        stage="production",
-        kind="material",
-        amount="2",
-        unit="kg",
-        amount_kind="calculated",
-        factor=factor,
-    )
-    return PartialFootprint(
-        issuer=SUPPLIER,
-        nonce=UNSET_NONCE,
-        product=Product(id=product, name="something"),
-        producer=Producer(name="Supplier"),
-        period=YEAR,
-        sharing="direct",
-        declared_unit=Amount("1", "kg"),
-        output=Amount("1", "kg"),
-        method=Method(
-            standards=("ISO 14067",), gwp="AR6", recycling="cutOff", electricity="market"
-        ),
-        activities=(activity,),
-        inputs=(),
-        footprint=Stages(production=Components(fossil="6")),
-    )
 
 
 def _settings(folder: Path, origin: str) -> Settings:
@@ -363,28 +356,9 @@ def _witnesses(folder: Path, stack: ExitStack) -> Iterator[Node]:
         yield node
 
 
-def _policy(nodes: list[Node], witnesses: list[Node]) -> str:
-    names = " ".join(f"w{number}" for number in range(WITNESSES))
-    lines = [f"log {each.log_key.encode()} {each.settings.url}/log" for each in nodes]
-    for number, each in enumerate(witnesses):
-        key = each.keystore.record(Role.WITNESS).key.encode()
-        lines.append(f"witness w{number} {key} {each.settings.url}/witness")
-    return "\n".join([*lines, f"group g 3 {names}", "quorum g", ""])
-
-
 def _introduce(node: Node, of: Node, role: PartnerRole) -> None:
-    partner = Partner(
-        origin=of.origin,
-        name=of.settings.name,
-        url=of.settings.url,
-        log_key=of.log_key.encode(),
-        request_key=of.keystore.record(Role.REQUEST).key.encode(),
-        seal_key=of.keystore.record(Role.SEAL).key.encode(),
-        roles=frozenset({role}),
-        since=node.clock(),
-    )
     with node.database.write() as session:
-        partners.put(session, partner)
+        partners.put(session, partner_of(of, [role]))
 
 
 def _forks(environment: Mapping[str, str], said: Any) -> "subprocess.Popen[str]":

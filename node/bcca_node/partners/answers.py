@@ -12,7 +12,7 @@ from sqlmodel import Session
 from bcca_node.ledger.node import Node
 from bcca_node.partners import corrections, correspondence, parts
 from bcca_node.partners.correspondence import ClockError, Remark
-from bcca_node.storage import grants, logs, partners, requests, statements
+from bcca_node.storage import grants, logs, partners, recipes, requests, statements
 from bcca_node.storage.grants import Grant, Scope
 from bcca_node.storage.requests import OPEN, Request
 from bcca_node.storage.statements import OwnStatement
@@ -97,10 +97,11 @@ def answer_to(node: Node, session: Session, request: Request) -> OwnStatement | 
     products, head = products_of(session, request), logs.published_head(session)
     if not products or head is None:
         return None
+    secret = recipes.behind(session)
     found = [
         each
         for each in statements.current(session, products, head.size)
-        if each.kind in FOOTPRINTS and _covers(each, request)
+        if each.kind in FOOTPRINTS and _covers(each, request) and each.commitment not in secret
     ]
     if not found:
         return None

@@ -58,11 +58,6 @@ def everybody(session: Session) -> list[Partner]:
     return partners.every(session)
 
 
-def by_request_key(session: Session, vkey: VerifierKey) -> Partner | None:
-    """Return the partner that signs its requests with `vkey`, unless its keys are refused."""
-    return partners.by_request_key(session, vkey.encode())
-
-
 async def accept(
     node: Node,
     fetcher: Fetcher,

@@ -24,7 +24,6 @@ from bcca_protocol.wire import Origin, Record, Text, Time, Urn, showable
 
 FORMAT: Final = "bcca/v1 invitation"
 PATH = "/invitations/"
-SECONDS = 14 * 86_400  # time for an answer to a letter, and for a holiday
 MAX_SECONDS = 366 * 86_400  # who has not come for a year is asked anew
 MAX_WANTED = 200  # parts asked for at once: a large assembly, in a note of 64 KiB
 MAX_INVITATION_BYTES = 64 * 1024  # what a signed note may have

@@ -169,7 +169,8 @@ class _Round:
         at, self.trouble, told = self._node.clock(), why, why[:MAX_TOLD_CHARS]
         with self._node.database.write() as session:
             outbox.settle(session, each.number, State.WAITING, told)
-            tried = outbox.attempts(session, self.partner)
+            # What failed may be delivered all the same: its partner has fetched it meanwhile.
+            tried = max(1, outbox.attempts(session, self.partner))
             if tried >= LEAST_ATTEMPTS:
                 self.dead += outbox.give_up(session, self.partner, at - GIVE_UP_AFTER, told)
             outbox.pause(session, self.partner, at + _pause(tried))

@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, text
+from sqlalchemy import BindParameter, Text, bindparam, text
 from sqlmodel import Session
 
 from bcca_node.storage.listed import Kept, Own
@@ -14,6 +14,12 @@ MAX_ROWS = 10_000  # written at once: some megabytes
 MAX_ASKED = 1_000  # statements in one query: databases take some 30,000 values
 PASSED_ON = ("public", "downstream")  # what its author lets others hand on
 ANY_SHARING = (*PASSED_ON, "direct")
+
+
+def _some(name: str) -> BindParameter[str]:
+    """Return the place of some texts: PostgreSQL compares with none only if it is told the type."""
+    return bindparam(name, expanding=True, type_=Text())
+
 
 # UNION drops what was met, so that a loop of suppliers ends. What is entered and not yet published
 # nobody is shown, so it shows nothing else either.
@@ -28,7 +34,7 @@ _CONSUMERS = text("""
     SELECT up.fed, statement.commitment, statement."index", statement.product, statement.sharing
     FROM up JOIN statement ON statement.commitment = up.name
     WHERE statement."index" < (SELECT max(size) FROM checkpoint WHERE published)
-""").bindparams(bindparam("fed", expanding=True), bindparam("through", expanding=True))
+""").bindparams(_some("fed"), _some("through"))
 _FEED = text("INSERT INTO feed (consumer, fed) VALUES (:consumer, :fed) ON CONFLICT DO NOTHING")
 _OWN_NAMING = text("""
     SELECT statement.commitment, statement."index", statement.product, statement.sharing
@@ -42,7 +48,7 @@ _NAMED_BY = text("""
     FROM statement JOIN named ON named.commitment = statement.commitment
     WHERE (statement.product IN :products OR statement.commitment IN :commitments)
     AND statement."index" < :size AND (statement.ended IS NULL OR statement.ended >= :size)
-""").bindparams(bindparam("products", expanding=True), bindparam("commitments", expanding=True))
+""").bindparams(_some("products"), _some("commitments"))
 _KEPT_NAMING = text("""
     SELECT fetched.commitment, fetched.vkey, fetched.origin, fetched."index", fetched.product,
     fetched.sharing

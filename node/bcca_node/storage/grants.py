@@ -143,13 +143,6 @@ def live(session: Session, partner: str, at: int) -> list[tuple[Scope, str]]:
     return [(Scope(scope), about) for scope, about in session.exec(chosen)]
 
 
-def every(session: Session) -> list[Grant]:
-    """Return every grant, live or over, by partner."""
-    chosen = select(GrantRow).where(col(GrantRow.taken_back).is_(False))
-    ordered = chosen.order_by(col(GrantRow.partner), col(GrantRow.scope), col(GrantRow.about))
-    return [_grant(row) for row in session.exec(ordered)]
-
-
 def appoint(session: Session, appointment: Appointment) -> None:
     """Keep an appointment, in the place of an earlier one of the same auditor for the same."""
     session.merge(AppointmentRow(**asdict(appointment)))

@@ -51,13 +51,6 @@ def at_size(session: Session, origin: str, size: int) -> list[MetHead]:
     return [_met(row) for row in session.exec(chosen)]
 
 
-def up_to(session: Session, origin: str, size: int) -> list[MetHead]:
-    """Return every head of `origin` of at most that size, by size."""
-    chosen = select(HeadRow).where(col(HeadRow.origin) == origin, col(HeadRow.size) <= size)
-    ordered = chosen.order_by(col(HeadRow.size), col(HeadRow.root))
-    return [_met(row) for row in session.exec(ordered)]
-
-
 def above(session: Session, origin: str, size: int) -> list[MetHead]:
     """Return every head of `origin` of more than that size, the largest first."""
     chosen = select(HeadRow).where(col(HeadRow.origin) == origin, col(HeadRow.size) > size)
@@ -70,13 +63,6 @@ def every(session: Session, origin: str) -> list[MetHead]:
     ordered = col(HeadRow.size), col(HeadRow.root)
     chosen = select(HeadRow).where(col(HeadRow.origin) == origin).order_by(*ordered)
     return [_met(row) for row in session.exec(chosen)]
-
-
-def last(session: Session, origin: str) -> MetHead | None:
-    """Return the largest head of `origin` that was met."""
-    chosen = select(HeadRow).where(col(HeadRow.origin) == origin)
-    row = session.exec(chosen.order_by(col(HeadRow.size).desc()).limit(1)).first()
-    return None if row is None else _met(row)
 
 
 def roots(session: Session, origin: str, size: int) -> list[MetRoot]:

@@ -1,11 +1,10 @@
 """Whom this node deals with, the invitations it wrote, and part numbers theirs beside ours."""
 
 import json
-from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
-from sqlmodel import Session, col, delete, func, select, update
+from sqlmodel import Session, col, func, select, update
 
 from bcca_node.storage.dealings import InvitationRow, PartnerRow, PartRow
 
@@ -125,12 +124,6 @@ def put(session: Session, partner: Partner) -> None:
     session.flush()
 
 
-def drop(session: Session, origin: str) -> None:
-    """Forget a partner and its part numbers; what it was granted is dropped by `grants`."""
-    session.exec(delete(PartRow).where(col(PartRow.partner) == origin))
-    session.exec(delete(PartnerRow).where(col(PartnerRow.origin) == origin))
-
-
 def invitation(session: Session, name: str) -> Invited | None:
     """Return an invitation of this node by its id, open or not."""
     row = session.get(InvitationRow, name)
@@ -170,13 +163,6 @@ def part(session: Session, partner: str, theirs: str, ours: str) -> Part | None:
     return None if row is None else _part(row)
 
 
-def part_count(session: Session, partner: str, state: PartState) -> int:
-    """Return how many pairs of a partner are in a state."""
-    counted = select(func.count()).select_from(PartRow)
-    chosen = counted.where(col(PartRow.partner) == partner, col(PartRow.state) == state)
-    return session.exec(chosen).one()
-
-
 def confirmed(session: Session, partner: str, theirs: str) -> list[str]:
     """Return what both sides say is the same here as `theirs` there."""
     chosen = select(PartRow.ours).where(
@@ -185,22 +171,6 @@ def confirmed(session: Session, partner: str, theirs: str) -> list[str]:
         col(PartRow.state) == PartState.CONFIRMED,
     )
     return list(session.exec(chosen.order_by(col(PartRow.ours))))
-
-
-def put_parts(session: Session, pairs: Iterable[Part]) -> None:
-    """Keep pairs, each in the place of the same pair in another state."""
-    for each in pairs:
-        session.merge(PartRow(**asdict(each)))
-    session.flush()
-
-
-def drop_parts(session: Session, pairs: Sequence[Part]) -> None:
-    """Forget pairs."""
-    for each in pairs:
-        row = session.get(PartRow, (each.partner, each.theirs, each.ours))
-        if row is not None:
-            session.delete(row)
-    session.flush()
 
 
 def _partner(row: PartnerRow) -> Partner:

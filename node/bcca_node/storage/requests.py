@@ -238,16 +238,6 @@ def early_count(session: Session, partner: str) -> int:
     return session.exec(early).one()
 
 
-def drop(session: Session, partner: str) -> None:
-    """Forget all requests between this node and a partner, and what happened to them."""
-    for row in session.exec(select(RequestRow).where(col(RequestRow.partner) == partner)):
-        session.delete(row)
-    happened = select(RequestEventRow).where(col(RequestEventRow.partner) == partner)
-    for event in session.exec(happened):
-        session.delete(event)
-    session.flush()
-
-
 def drop_one(session: Session, request: Request) -> None:
     """Forget a request, and what happened to it."""
     named = request.partner, request.id
