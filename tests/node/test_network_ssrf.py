@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.node.conftest import partner_of
 
+from bcca_node.demo.sharing import partner_of
 from bcca_node.ledger import identity
 from bcca_node.ledger.node import Node
 from bcca_node.ledger.publish import publish
@@ -23,7 +23,8 @@ from bcca_node.network import descriptor
 from bcca_node.network.client import Fetcher
 from bcca_node.network.guard import hosts_of
 from bcca_node.packmaker import held
-from bcca_node.packmaker.collect import Plan, collect
+from bcca_node.packmaker.collect import collect
+from bcca_node.packmaker.plan import Plan
 from bcca_node.partners import acquaint, book, outbox
 from bcca_node.partners.book import Met
 from bcca_node.partners.event import PartsEvent, new_id

@@ -49,7 +49,7 @@ def test_every_size_is_fetched_and_hashes_to_its_checkpoint(
     async def fetch() -> tuple[str, tuple[bytes, ...]]:
         async with Fetcher({"127.0.0.1"}) as fetcher:
             text = await fetcher.get(f"{url}/checkpoints/{size}", limit=65_536)
-            return text.decode(), await tlog.fetch_entries(fetcher, url, size)
+            return text.decode(), await tlog.fetch_from(fetcher, url, 0, size)
 
     text, entries = asyncio.run(fetch())
 

@@ -14,7 +14,7 @@ from bcca_node.ledger.export import CHECKPOINT
 from bcca_node.ledger.node import Node
 from bcca_node.network import tlog
 from bcca_node.network.client import Fetcher
-from bcca_node.network.tlog import MAX_BUNDLE_OF_ENTRIES
+from bcca_node.network.tlog import MAX_BUNDLE_OF_ENTRIES, Found
 from bcca_node.storage import logs
 from bcca_protocol.errors import (
     LimitError,
@@ -167,16 +167,12 @@ def in_folder(path: Path) -> Folder:
     return Folder(next(there, path))
 
 
-async def read(place: Place, tile: Tile) -> bytes:
-    """Return a tile; a partial one may have given way to the full one, whose beginning it is.
+async def read(place: Place, tile: Tile) -> Found:
+    """Return a tile, or the full one that it gave way to.
 
-    Raises ProofError where it is not there or of another length, UnavailableError, RefusedError.
+    Raises ProofError where neither is there, UnavailableError, RefusedError.
     """
-    found = await place.tile(tile)
-    if found is None and tile.width < TILE_WIDTH:
-        found = await place.tile(Tile(level=tile.level, index=tile.index))
-        if found is not None and tile.level != ENTRIES:
-            found = found[: tile.width * HASH_BYTES]
+    found = await tlog.find(place.tile, tile)
     if found is None:
         raise ProofError(f"{place.name}: {tile.encode()} is not there, and its head promises it")
     return found

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from bcca_node.auditor import places
 from bcca_node.auditor.places import Place
-from bcca_node.network.tlog import all_of
+from bcca_node.network.tlog import Found, all_of
 from bcca_protocol import merkle, tiles
 from bcca_protocol.checkpoint import Checkpoint
 from bcca_protocol.errors import (
@@ -63,15 +63,12 @@ class Walk:
         """The root of the tree that the entries make."""
         return merkle.root_hash(self.head.size, self.subtree) if self.head.size else EMPTY_ROOT
 
-    def take(self, tile: Tile, bundle: bytes) -> Tile:
+    def take(self, tile: Tile, bundle: Found) -> Tile:
         """Read the next bundle of entries; return the tile of hashes that they make.
 
         Raises MalformedError for what is no bundle.
         """
-        try:
-            entries = tiles.decode_entries(bundle, _width_in(bundle, tile))[: tile.width]
-        except RefusedError as error:
-            raise type(error)(f"{tile.encode()}: {error}") from error
+        entries = bundle.entries(tile.width)
         self._reading.take(entries)
         self.tiles += 1
         return self._make(0, tile.index, merkle.leaf_hashes(entries))
@@ -149,24 +146,10 @@ async def walk(
 async def _shown(place: Place, tile: Tile) -> bytes | BccaError:
     """Return a tile of hashes, or why it is none: a log without it is still read."""
     try:
-        return await places.read(place, tile)
+        return (await places.read(place, tile)).hashes(tile.width)
     except (RefusedError, UnavailableError) as error:
         return error
 
 
 def _hashes_of(bundle: Tile) -> Tile:
     return Tile(level=0, index=bundle.index, width=bundle.width)
-
-
-def _width_in(bundle: bytes, tile: Tile) -> int:
-    """Return how many entries a bundle holds: those asked for, or a full one in their place."""
-    return tile.width if tile.width == TILE_WIDTH else _count(bundle, tile.width)
-
-
-def _count(bundle: bytes, least: int) -> int:
-    """Return the number of entries that a bundle consists of, `least` if it holds no more."""
-    count, at = 0, 0
-    while at + 1 < len(bundle) and count < TILE_WIDTH:
-        at += 2 + (bundle[at] << 8 | bundle[at + 1])
-        count += 1
-    return count if count == TILE_WIDTH else least

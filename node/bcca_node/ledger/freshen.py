@@ -3,25 +3,17 @@
 Whoever reads a log may show its head to the witnesses; its owner need not run anything for it.
 """
 
-from collections.abc import Awaitable, Callable
-from http import HTTPStatus
-
+from bcca_node.ledger.asking import Asking, Prove, Shown, text_of
 from bcca_node.ledger.quorum import collect
 from bcca_node.network.client import Fetcher
 from bcca_node.storage import witnessed
 from bcca_protocol import policy
-from bcca_protocol.checkpoint import verify_cosignature
-from bcca_protocol.errors import BccaError, ConflictError, MalformedError, UnavailableError
+from bcca_protocol.errors import BccaError, ConflictError
 from bcca_protocol.limits import MAX_CHECKPOINT_BYTES, MAX_NOTE_SIGNATURES
 from bcca_protocol.note import Note, NoteSignature
-from bcca_protocol.policy import Policy, VerifiedCheckpoint, WitnessLine
-from bcca_protocol.wire import decimal_int
-from bcca_protocol.witness import PLAIN, TREE_SIZE, AddCheckpoint
+from bcca_protocol.policy import Policy, VerifiedCheckpoint
 
 ROUNDS = 2  # the first may tell which size the witness knows
-
-Prove = Callable[[int], Awaitable[tuple[bytes, ...]]]
-"""A smaller size -> the consistency proof from there to the head."""
 
 
 async def freshen(
@@ -33,84 +25,33 @@ async def freshen(
     answer, or that has seen more of the log, adds nothing; then `head` may come back as it was.
     """
     lines = [each for each in trusted.witnesses.values() if each.key.name != head.key.name]
-    asking = {line.name: _Asking(fetcher, head, line, prove).answer() for line in lines}
-    found, _ = await collect(trusted, asking)
+    shown = Shown(note=head.note, size=head.checkpoint.size, prove=prove)
+    asked = {line.name: _answer(Asking(fetcher, shown, line), head) for line in lines}
+    found, _ = await collect(trusted, asked)
     note = _renewed(head.note, list(found.values()))
     fresh = policy.verify_checkpoint(note.encode(), head.key, trusted, at=at)
     return fresh if fresh.time > head.time else head
 
 
-class _Asking:
-    """One head, one witness."""
+async def _answer(asking: Asking, head: VerifiedCheckpoint) -> NoteSignature:
+    """Return a witness's newest cosignature of the head; raises BccaError."""
+    try:
+        return await asking.submit(head.checkpoint.size, rounds=ROUNDS)
+    except BccaError:
+        # Perhaps it takes heads from its logs alone, and shows what it has seen.
+        return await _on_show(asking, head)
 
-    def __init__(
-        self, fetcher: Fetcher, head: VerifiedCheckpoint, line: WitnessLine, prove: Prove
-    ) -> None:
-        self._fetcher = fetcher
-        self._head = head
-        self._line = line
-        self._prove = prove
 
-    async def answer(self) -> NoteSignature:
-        """Return the witness's newest cosignature of the head; raises BccaError."""
-        try:
-            return await self._submitted()
-        except BccaError:
-            # Perhaps it takes heads from its logs alone, and shows what it has seen.
-            return await self._shown()
-
-    async def _submitted(self) -> NoteSignature:
-        size = self._head.checkpoint.size
-        old = size
-        for _ in range(ROUNDS):
-            answer = await self._fetcher.post(
-                f"{self._url}/add-checkpoint",
-                await self._request(old),
-                content_type=PLAIN,
-                limit=MAX_CHECKPOINT_BYTES,
-            )
-            text = _text(answer.body)
-            if answer.status == HTTPStatus.OK:
-                return self._cosignature(text.removesuffix("\n").split("\n"))
-            if (answer.status, answer.content_type) != (HTTPStatus.CONFLICT, TREE_SIZE):
-                break
-            old = decimal_int(text.removesuffix("\n"), "size known to a witness")
-            if old > size:
-                raise ConflictError(f"{self._line.name} has seen {old} entries, not {size}")
-        raise UnavailableError(f"{self._line.name} does not cosign this head")
-
-    async def _shown(self) -> NoteSignature:
-        """Return what the witness shows to everybody (c2sp.org/tlog-witness, monitoring)."""
-        hashed = witnessed.origin_hash(self._head.checkpoint.origin)
-        found = await self._fetcher.get(
-            f"{self._url}/{hashed}/checkpoint", limit=MAX_CHECKPOINT_BYTES
-        )
-        note = Note.parse(_text(found))
-        if note.text != self._head.note.text:
-            raise ConflictError(f"{self._line.name} has seen another head last")
-        return self._cosignature([each.encode() for each in note.signatures])
-
-    async def _request(self, old: int) -> bytes:
-        size, note = self._head.checkpoint.size, self._head.note
-        proof = () if old == size else await self._prove(old)
-        own = tuple(each for each in note.signatures if each.name == self._head.key.name)
-        asked = AddCheckpoint(
-            old=old, proof=proof, note=Note(text=note.text, signatures=own).encode()
-        )
-        return asked.encode()
-
-    def _cosignature(self, lines: list[str]) -> NoteSignature:
-        for each in map(NoteSignature.parse, lines):
-            if each.is_by(self._line.key):
-                verify_cosignature(each, self._head.note.text, self._line.key)
-                return each
-        raise UnavailableError(f"{self._line.name} answers with nothing of its own")
-
-    @property
-    def _url(self) -> str:
-        if self._line.url is None:
-            raise UnavailableError(f"the policy has no URL for {self._line.name}")
-        return self._line.url.rstrip("/")
+async def _on_show(asking: Asking, head: VerifiedCheckpoint) -> NoteSignature:
+    """Return what a witness shows to everybody (c2sp.org/tlog-witness, monitoring)."""
+    hashed = witnessed.origin_hash(head.checkpoint.origin)
+    found = await asking.fetcher.get(
+        f"{asking.url}/{hashed}/checkpoint", limit=MAX_CHECKPOINT_BYTES
+    )
+    note = Note.parse(text_of(found))
+    if note.text != head.note.text:
+        raise ConflictError("it has seen another head last")
+    return asking.cosignature(note.signatures)
 
 
 def _renewed(note: Note, found: list[NoteSignature]) -> Note:
@@ -118,10 +59,3 @@ def _renewed(note: Note, found: list[NoteSignature]) -> Note:
     fresh = {(each.name, each.key_id) for each in found}
     kept = [each for each in note.signatures if (each.name, each.key_id) not in fresh]
     return Note(text=note.text, signatures=(*kept[: MAX_NOTE_SIGNATURES - len(found)], *found))
-
-
-def _text(body: bytes) -> str:
-    try:
-        return body.decode()
-    except UnicodeDecodeError as error:
-        raise MalformedError(f"not UTF-8: {error.reason}") from error

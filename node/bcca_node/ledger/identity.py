@@ -36,6 +36,7 @@ def descriptor(node: Node, peers: Mapping[str, str]) -> Descriptor:
         statements=f"{url}/statements",
         formats=FORMATS,
         witness=None if node.keyring is None else f"{url}/witness",
+        pages=f"{url}/statements?page=",
         peers=dict(peers),
     )
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Self
@@ -36,8 +37,7 @@ _HEADERS = {
     "user-agent": "bcca-node",
     "accept-encoding": "identity",  # a limit counts what comes, not what it unpacks to
 }
-
-
+_BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _SAID_BYTES = 300  # of a refusal: one sentence
 _NONCE_BYTES = 16  # two calls of one key never have the same
 
@@ -45,6 +45,12 @@ _NONCE_BYTES = 16  # two calls of one key never have the same
 def system_clock() -> int:
     """Return the time in POSIX seconds."""
     return int(time.time())
+
+
+class BusyError(UnavailableError):
+    """A node that says it is busy; after so many seconds it may not be, 0 where it does not say."""
+
+    after = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +61,13 @@ class Answer:
     content_type: str
     body: bytes
     date: str = ""
+    after: str = ""
+
+
+@lru_cache(1)
+def _authorities() -> ssl.SSLContext:
+    """Return whom TLS believes: read once, for it takes 30 ms."""
+    return ssl.create_default_context()
 
 
 class Fetcher:
@@ -82,7 +95,7 @@ class Fetcher:
 
     async def __aenter__(self) -> Self:
         """Open the client."""
-        context = ssl.create_default_context()
+        context = _authorities()
         connector = aiohttp.TCPConnector(
             resolver=GuardedResolver(self._guard, aiohttp.ThreadedResolver()),
             ssl=context,
@@ -124,7 +137,7 @@ class Fetcher:
         if answer.status == HTTPStatus.UNAUTHORIZED:  # why, it says: a clock may be wrong
             said = answer.body[:_SAID_BYTES].decode(errors="replace")
             raise UnavailableError(f"{showable(url)}: answered 401: {showable(said)}")
-        _require_ok(url, answer.status)
+        _require_ok(url, answer.status, answer.after)
         return answer.body
 
     async def post(
@@ -163,6 +176,9 @@ class Fetcher:
         with _blamed_on(url):
             async with asyncio.timeout_at(deadline), self._open(request) as response:
                 body = b"".join([piece async for piece in _pieces(response, limit, deadline)])
+        after = response.headers.get("retry-after", "")
+        if response.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
+            _require_ok(url, response.status_code, after)
         if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise UnavailableError(f"{showable(url)}: answered {response.status_code}")
         return Answer(
@@ -170,6 +186,7 @@ class Fetcher:
             content_type=response.headers.get("content-type", ""),
             body=body,
             date=response.headers.get("date", ""),
+            after=after,
         )
 
     @asynccontextmanager
@@ -265,6 +282,18 @@ def _blamed_on(url: str) -> Iterator[None]:
         raise UnavailableError(f"{showable(url)}: {showable(reason[:200])}") from error
 
 
-def _require_ok(url: str, status: int) -> None:
-    if status != HTTPStatus.OK:
-        raise UnavailableError(f"{showable(url)}: answered {status}, where 200 belongs")
+def _require_ok(url: str, status: int, after: str = "") -> None:
+    if status == HTTPStatus.OK:
+        return
+    what = f"{showable(url)}: answered {status}"
+    if status in _BUSY:
+        raise _busy(what, after)
+    raise UnavailableError(f"{what}, where 200 belongs")
+
+
+def _busy(what: str, after: str) -> BusyError:
+    """Return that a node is busy, and for how long it says so (RFC 9110, 10.2.3)."""
+    busy = BusyError(what)
+    if after.isascii() and after.isdigit():
+        busy.after = float(after[:9])
+    return busy

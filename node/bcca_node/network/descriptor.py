@@ -28,6 +28,7 @@ class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True):
     """Who a node is, where its resources are, and where it says its suppliers are.
 
     `products` are current statements by product as files, where nothing but files is served.
+    `pages`, and behind it a number, is where hundreds of public statements are, packed.
     """
 
     origin: Origin
@@ -38,6 +39,7 @@ class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True):
     formats: tuple[str, ...]
     witness: str | None = None
     products: str | None = None
+    pages: str | None = None
     peers: dict[Origin, str] = {}
 
 

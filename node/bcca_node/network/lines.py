@@ -104,19 +104,25 @@ async def decode_answer(body: bytes) -> list[Item]:
     return items
 
 
-async def fetch_lines(fetcher: Fetcher, url: str, *, limit: int) -> AsyncGenerator[Item]:
+async def fetch_lines(
+    fetcher: Fetcher, url: str, *, limit: int, audience: str | None = None
+) -> AsyncGenerator[Item]:
     """Yield the items at `url` as they come; `aclosing` ends a stream that is not read to its end.
 
     Raises MalformedError at the end of a stream that was cut, and what `Fetcher.lines` raises.
     """
     count, last = 0, b""
-    async with aclosing(fetcher.lines(url, limit=limit, line_limit=MAX_LINE_BYTES)) as lines:
+    async with aclosing(_lines(fetcher, url, limit, audience)) as lines:
         async for line in lines:
             if last:
                 yield _item(last)
                 count += 1
             last = line
     _require_count(last, count)
+
+
+def _lines(fetcher: Fetcher, url: str, limit: int, audience: str | None) -> AsyncGenerator[bytes]:
+    return fetcher.lines(url, limit=limit, line_limit=MAX_LINE_BYTES, audience=audience)
 
 
 def encode_batch(commitments: Iterable[str]) -> bytes:

@@ -4,15 +4,16 @@ Nothing here is verified: entries are to be hashed up to a head that is believed
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from bcca_node.network.client import Fetcher
 from bcca_node.network.limits import MAX_LOG_BYTES
 from bcca_protocol import tiles
-from bcca_protocol.errors import LimitError, MalformedError, RefusedError
+from bcca_protocol.errors import LimitError, MalformedError, RefusedError, UnavailableError
 from bcca_protocol.limits import MAX_CHECKPOINT_BYTES, MAX_ENTRY_BYTES, MAX_LOG_ENTRIES
+from bcca_protocol.merkle import HASH_BYTES
 from bcca_protocol.tiles import ENTRIES, TILE_WIDTH, Tile
 from bcca_protocol.wire import showable
 
@@ -39,6 +40,34 @@ class Run:
         return self.first + len(self.found)
 
 
+class Found(NamedTuple):
+    """What is in the place of a tile: `tile` itself, or the full one, whose beginning it is."""
+
+    tile: Tile
+    content: bytes
+
+    def hashes(self, width: int) -> bytes:
+        """Return as many hashes, whatever they are worth; fewer where there are no more."""
+        return self.content if self.tile.width == width else self.content[: width * HASH_BYTES]
+
+    def entries(self, width: int) -> Sequence[bytes]:
+        """Return as many entries; raises MalformedError for what is no bundle."""
+        try:
+            return tiles.decode_entries(self.content, self.tile.width)[:width]
+        except MalformedError as error:
+            raise MalformedError(f"{self.tile.encode()}: {error}") from error
+
+
+async def find(look: Callable[[Tile], Awaitable[bytes | None]], tile: Tile) -> Found | None:
+    """Return what `look` sees of a tile; a partial one may have given way to the full one."""
+    full = Tile(level=tile.level, index=tile.index)
+    for each in dict.fromkeys((tile, full)):
+        content = await look(each)
+        if content is not None:
+            return Found(each, content)
+    return None
+
+
 async def fetch_checkpoint(fetcher: Fetcher, url: str) -> str:
     """Return the note at `url`/checkpoint; raises UnavailableError, RefusedError."""
     at = f"{url}/checkpoint"
@@ -49,33 +78,7 @@ async def fetch_checkpoint(fetcher: Fetcher, url: str) -> str:
         raise MalformedError(f"{showable(at)}: checkpoint: not UTF-8: {error.reason}") from error
 
 
-async def fetch_entries(
-    fetcher: Fetcher,
-    url: str,
-    size: int,
-    known: Sequence[bytes] = (),
-    *,
-    on_progress: Callable[[int], None] = lambda _: None,
-) -> tuple[bytes, ...]:
-    """Return the first `size` entries of the log at `url`: `known` ones, and those fetched.
-
-    A bundle that is `known` in part is fetched whole. `on_progress` is told how many are there.
-    Raises what `fetch_behind` raises.
-    """
-    if len(known) >= size:
-        return tuple(known[:size])
-    first = len(known) - len(known) % TILE_WIDTH
-    run = Run(first=first, bytes_before=sum(map(len, known[:first])))
-    await fetch_behind(fetcher, url, run, size, on_progress=on_progress)
-    return (*known[:first], *run.found)
-
-
-async def fetch_from(
-    fetcher: Fetcher,
-    url: str,
-    first: int,
-    size: int,
-) -> tuple[bytes, ...]:
+async def fetch_from(fetcher: Fetcher, url: str, first: int, size: int) -> tuple[bytes, ...]:
     """Return the entries from index `first`, where a bundle begins, to before `size`.
 
     Raises what `fetch_behind` raises.
@@ -85,14 +88,7 @@ async def fetch_from(
     return tuple(run.found)
 
 
-async def fetch_behind(
-    fetcher: Fetcher,
-    url: str,
-    run: Run,
-    size: int,
-    *,
-    on_progress: Callable[[int], None] = lambda _: None,
-) -> None:
+async def fetch_behind(fetcher: Fetcher, url: str, run: Run, size: int) -> None:
     """Add to `run` the entries of the log at `url` from its end to before `size`.
 
     Whoever ends this early finds there what came until then. Raises LimitError over
@@ -109,7 +105,6 @@ async def fetch_behind(
             taken += sum(map(len, entries))
         if taken > MAX_LOG_BYTES:
             raise LimitError(f"{showable(url)}: entries of over {MAX_LOG_BYTES} bytes")
-        on_progress(run.end)
 
 
 def _bundle(index: int, size: int) -> Tile:
@@ -129,14 +124,15 @@ async def all_of(asked: Iterable[Coroutine[object, object, T]]) -> list[T]:
 
 
 async def _fetch(fetcher: Fetcher, url: str, tile: Tile) -> Sequence[bytes]:
-    """Return the entries of a bundle; a partial one may have given way to the full one."""
-    at, width = f"{url}/{tile.encode()}", tile.width
-    body = await fetcher.find(at, limit=MAX_BUNDLE_OF_ENTRIES)
-    if body is None:
-        width = TILE_WIDTH
-        at = f"{url}/{Tile(level=tile.level, index=tile.index, width=width).encode()}"
-        body = await fetcher.get(at, limit=MAX_BUNDLE_OF_ENTRIES)
+    """Return the entries of a bundle."""
+
+    async def look(at: Tile) -> bytes | None:
+        return await fetcher.find(f"{url}/{at.encode()}", limit=MAX_BUNDLE_OF_ENTRIES)
+
+    found = await find(look, tile)
+    if found is None:
+        raise UnavailableError(f"{showable(url)}/{tile.encode()}: answered 404, it is not there")
     try:
-        return tiles.decode_entries(body, width)[: tile.width]
+        return found.entries(tile.width)
     except RefusedError as error:
-        raise type(error)(f"{showable(at)}: {error}") from error
+        raise type(error)(f"{showable(url)}/{error}") from error
