@@ -1,0 +1,57 @@
+"""What stands in for statements in a roll-up: each with its kind, why, data set and version."""
+
+import decimal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+from bcca_protocol import footprint
+from bcca_protocol.graph import Graph
+from bcca_protocol.partial import Part
+from bcca_protocol.quantity import ZERO, arithmetic, number
+from bcca_protocol.results import Substitute
+from bcca_protocol.statement import FootprintRollUp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoodIn:
+    """A bought line that a value feeds which no supplier signed, and kg CO2e that it adds.
+
+    `amount` is in the unit of the value's factor.
+    """
+
+    product: str
+    supplier: str
+    consumer: Part
+    amount: Decimal
+    kg: Decimal
+    substitute: Substitute
+
+
+def stood_in(stated: FootprintRollUp, graph: Graph) -> Iterator[StoodIn]:
+    """Yield what stands in, in the order of the manifest."""
+    for edge in stated.manifest or ():
+        substitute = edge.resolved.substitute
+        if substitute is None:
+            continue
+        consumer = graph.parts[graph.index[edge.consumer]]
+        bought = next(each for each in consumer.bought if each.line == edge.line)
+        amount = number(edge.amount)
+        with decimal.localcontext(arithmetic()):
+            kg = footprint.figures(substitute.factor.values).counted * amount
+        yield StoodIn(
+            product=bought.product,
+            supplier=bought.origin,
+            consumer=consumer,
+            amount=amount,
+            kg=kg,
+            substitute=substitute,
+        )
+
+
+def default_share(stated: FootprintRollUp) -> Decimal:
+    """Return which share of the gross total is filled by defaults, 0 to 1 (SPEC 8.6)."""
+    weights = stated.weights
+    absolute = number(weights.absolute)
+    with decimal.localcontext(arithmetic()):
+        return number(weights.default) / absolute if absolute else ZERO
