@@ -6,59 +6,31 @@ that is down, or lies, stops nobody else: its products are missing, with the rea
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
 
 from bcca_node.ledger.copying import Reader
 from bcca_node.ledger.node import Node
 from bcca_node.network.client import Fetcher
 from bcca_node.packmaker import held
 from bcca_node.packmaker.circle import Circle
+from bcca_node.packmaker.hands import Hands
 from bcca_node.packmaker.held import Held
+from bcca_node.packmaker.plan import Plan, Progress
 from bcca_node.packmaker.routes import Routes
 from bcca_node.packmaker.source import ReadLog
+from bcca_node.packmaker.stock import Stock, Terms
 from bcca_node.packmaker.suppliers import FromCopies, Suppliers
-from bcca_node.packmaker.told import Ask
+from bcca_node.packmaker.told import Ask, shown
 from bcca_node.storage import feed, seen
 from bcca_node.storage.seen import FetchedStatement
-from bcca_protocol.graph import Choice, Chooser, Missing, chooser
+from bcca_protocol.choosing import Choice, Chooser, Missing, chooser
 from bcca_protocol.partial import Bought, Part
-from bcca_protocol.period import Span
+from bcca_protocol.substituted import Substituted
 from bcca_protocol.verify import VerifiedLog
 
-CONCURRENCY = 16  # suppliers asked at once: more gained nothing on two cores
-SUPPLIER_SECONDS = 120.0  # for all that one supplier answers in one round
 MAX_ROUNDS = 200  # tiers; the deepest chain in a published inventory has 15
-MAX_AGE = 86_400  # seconds since a quorum last saw a log: a witness sees most every few hours
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """How far a run is: tiers begun, suppliers read of those asked, statements verified."""
-
-    tiers: int
-    suppliers: int
-    asked: int
-    statements: int
-
-
-OnProgress = Callable[[Progress], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """How a run goes: for which period, from which POSIX second, how many suppliers at once.
-
-    A supplier has `supplier_seconds` for all that it answers in one round. A log that no quorum
-    has seen for over `max_age` seconds is shown to its witnesses again, and else not current.
-    """
-
-    period: Span
-    at: int
-    concurrency: int = CONCURRENCY
-    supplier_seconds: float = SUPPLIER_SECONDS
-    max_age: int = MAX_AGE
-    on_progress: OnProgress = lambda _: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +39,8 @@ class Collected:
 
     `troubles` says by (origin, product) what went wrong with whom, `copied` by origin where copies
     stood in for a supplier that did not answer, `handed_on` by origin who handed on what a supplier
-    does not show here itself.
+    does not show here itself. `cached` are the logs that were not asked for, with the seconds since
+    a quorum last saw each; `proving` is how many seconds single signature checks took.
     """
 
     own: VerifiedLog
@@ -77,6 +50,8 @@ class Collected:
     copied: Mapping[str, FromCopies]
     handed_on: Mapping[str, frozenset[str]]
     choose: Chooser
+    cached: Mapping[str, int] = field(default_factory=dict)
+    proving: float = 0.0
 
 
 async def collect(node: Node, fetcher: Fetcher, roots: Sequence[Held], plan: Plan) -> Collected:
@@ -85,9 +60,13 @@ async def collect(node: Node, fetcher: Fetcher, roots: Sequence[Held], plan: Pla
     What is read is remembered in the node's database at the end. Raises UnusableError without a
     policy or a published log.
     """
-    run = _Run(node, fetcher, plan)
-    await run.follow(roots)
-    run.remember()
+    with Hands(plan.workers, plan.executor) as hands:
+        run = _Run(node, fetcher, plan, hands)
+        await run.follow(roots)
+        began = monotonic()
+        await run.prove(roots)
+        proving = monotonic() - began
+    await asyncio.to_thread(run.remember)
     return Collected(
         own=run.own,
         logs=run.suppliers.logs,
@@ -96,13 +75,15 @@ async def collect(node: Node, fetcher: Fetcher, roots: Sequence[Held], plan: Pla
         copied=run.suppliers.copied,
         handed_on=run.suppliers.handed_on,
         choose=run.chooser(),
+        cached=run.cached(),
+        proving=proving,
     )
 
 
 class _Run:
     """One traversal: what is known, what was asked, and with whom something went wrong."""
 
-    def __init__(self, node: Node, fetcher: Fetcher, plan: Plan) -> None:
+    def __init__(self, node: Node, fetcher: Fetcher, plan: Plan, hands: Hands) -> None:
         self._node = node
         self._plan = plan
         trusted = node.trust.required()
@@ -112,9 +93,17 @@ class _Run:
         reader = Reader(
             node=node, fetcher=fetcher, trusted=trusted, at=plan.at, max_age=plan.max_age
         )
-        self.suppliers = Suppliers(reader, self._routes, circle, plan.supplier_seconds)
-        self._asked: set[tuple[str, Ask]] = set()
+        self._stock, self._hands = Stock(node.database), hands
+        terms = Terms(
+            stock=self._stock,
+            hands=hands,
+            seconds=plan.supplier_seconds,
+            is_offline=plan.is_offline,
+        )
+        self.suppliers = Suppliers(reader, self._routes, circle, terms)
+        self._asked: dict[str, set[Ask]] = {}
         self._tiers = 0
+        self._made: Chooser | None = None
         self.known: dict[str, Held] = {}
         self.reached: dict[str, Held] = {}
         self.troubles: dict[tuple[str, str], str] = {}
@@ -133,13 +122,48 @@ class _Run:
             # An answer may put another statement first for a tier that was done.
             tier = self._chosen_for(tier) or self._chosen_for(self.reached.values())
 
+    async def prove(self, roots: Sequence[Held]) -> None:
+        """Check the own signature of all that was reached; without what fails, follow once more."""
+        while refused := await self._refused():
+            for name, why in refused.items():
+                part = self.known.pop(name).part
+                self.troubles[part.issuer, part.product] = shown(why)
+            self._made = None
+            self.reached.clear()
+            self._tiers = 0
+            await self.follow(roots)
+        await asyncio.to_thread(self._stock.remember)
+
+    async def _refused(self) -> dict[str, str]:
+        """Return which of what was reached its own key did not sign, and why, by commitment."""
+        kept: dict[str, list[Held]] = {}
+        for each in self.reached.values():
+            if not each.envelope:
+                kept.setdefault(each.part.issuer, []).append(each)
+        found = await asyncio.gather(
+            *(
+                self._stock.unproven(self.suppliers.logs[origin], kept[origin], self._hands)
+                for origin in sorted(kept)
+            )
+        )
+        return {name: why for each in found for name, why in each.items()}
+
+    def cached(self) -> dict[str, int]:
+        """Return whose logs were read as this node holds them, and how many seconds old."""
+        if not self._plan.is_offline:
+            return {}
+        logs = self.suppliers.logs
+        return {o: max(0, self._plan.at - logs[o].log.head.time) for o in sorted(logs)}
+
     def chooser(self) -> Chooser:
         """Return what feeds each input of what was reached; a missing one says why."""
         choose = self._chooser()
 
         def chosen(consumer: Part, bought: Bought) -> Choice:
             choice = choose(consumer, bought)
-            if isinstance(choice, Missing) or choice.fact.commitment in self.reached:
+            if isinstance(choice, Missing | Substituted):
+                return choice
+            if choice.fact.commitment in self.reached:
                 return choice
             return Missing(f"{bought.product} of {bought.origin}: over {MAX_ROUNDS} tiers upstream")
 
@@ -158,7 +182,7 @@ class _Run:
                 envelope=each.envelope,
             )
             for name, each in self.reached.items()
-            if each.part.issuer != self._node.origin
+            if each.envelope and each.part.issuer != self._node.origin
         ]
         named = [
             (name, {bought.origin for bought in each.part.bought})
@@ -175,26 +199,33 @@ class _Run:
         for name, each in self.reached.items():
             for bought in each.part.bought:
                 choice = choose(each.part, bought)
-                if not isinstance(choice, Missing) and choice.fact.commitment in self.reached:
+                if isinstance(choice, Missing | Substituted):
+                    continue
+                if choice.fact.commitment in self.reached:
                     yield name, choice.fact.commitment
 
     def _chosen_for(self, consumers: Iterable[Held]) -> list[Held]:
         """Return what feeds the inputs of `consumers` and was not reached before."""
         choose = self._chooser()
         chosen = (choose(each.part, b) for each in consumers for b in each.part.bought)
-        found = {c.fact.commitment for c in chosen if not isinstance(c, Missing)}
+        found = {c.fact.commitment for c in chosen if not isinstance(c, Missing | Substituted)}
         return [self.known[name] for name in sorted(found - self.reached.keys())]
 
     def _chooser(self) -> Chooser:
         """Return what feeds each input; a missing one says what went wrong with its supplier."""
-        choose = chooser((each.signed for each in self.known.values()), self._plan.period)
-        troubles, absent = self.troubles, self._absent
+        if self._made is None:  # once for all that is known, and anew when more is
+            offers = (each.signed for each in self.known.values())
+            plan = self._plan
+            self._made = chooser(offers, plan.period, plan.rules, plan.stand_ins)
+        choose, troubles, absent = self._made, self.troubles, self._absent
 
         def explained(consumer: Part, bought: Bought) -> Choice:
             choice = choose(consumer, bought)
             where = bought.origin, bought.product
             why = troubles.get(where) or absent.get(where)
-            return Missing(why) if why is not None and isinstance(choice, Missing) else choice
+            if why is None or not isinstance(choice, Missing):
+                return choice
+            return choice._replace(reason=why)
 
         return explained
 
@@ -204,8 +235,9 @@ class _Run:
         for part in parts:
             for bought in part.bought:
                 ask = Ask(product=bought.product, pinned=bought.pinned)
-                if (bought.origin, ask) not in self._asked:
-                    self._asked.add((bought.origin, ask))
+                asked = self._asked.setdefault(bought.origin, set())
+                if ask not in asked:
+                    asked.add(ask)
                     wanted.setdefault(bought.origin, []).append(ask)
         self._routes.learn(parts, dict(self.suppliers.logs))
         await asyncio.gather(*(self._read_supplier(o, wanted[o]) for o in sorted(wanted)))
@@ -232,7 +264,7 @@ class _Run:
     def _ended(self, origin: str, asks: Sequence[Ask]) -> list[Held]:
         """Return what a supplier showed before, and its log says is no longer current."""
         read = self.suppliers.logs.get(origin)
-        if read is None:
+        if read is None or origin in self.suppliers.whole or self._plan.is_offline:
             return []
         vkey = read.address.key.encode()
         with self._node.database.read() as session:
@@ -251,14 +283,17 @@ class _Run:
         )
 
     def _know(self, found: Iterable[Held]) -> None:
-        self.known |= {each.part.commitment: each for each in found}
+        for each in found:
+            if self.known.get(each.part.commitment) is not each:
+                self.known[each.part.commitment] = each
+                self._made = None
 
     def _tell(self) -> None:
         self._plan.on_progress(
             Progress(
                 tiers=self._tiers,
                 suppliers=len(self.suppliers.logs),
-                asked=len({origin for origin, _ in self._asked}),
+                asked=len(self._asked),
                 statements=len(self.known),
             )
         )

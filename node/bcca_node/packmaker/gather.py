@@ -13,8 +13,9 @@ from bcca_node.ledger.copying import Reader
 from bcca_node.ledger.node import Node
 from bcca_node.network.client import Fetcher
 from bcca_node.packmaker import held
-from bcca_node.packmaker.collect import Collected, Plan, collect
+from bcca_node.packmaker.collect import Collected, collect
 from bcca_node.packmaker.held import Held
+from bcca_node.packmaker.plan import Plan
 from bcca_node.storage import logs, statements
 from bcca_protocol.errors import BccaError
 from bcca_protocol.graph import Missing

@@ -7,19 +7,21 @@ from sqlmodel import Session
 
 from bcca_node.ledger.node import Node
 from bcca_node.storage import logs, seen, statements
-from bcca_protocol import policy, verify
+from bcca_protocol import cumulative, policy, verify
+from bcca_protocol.choosing import Offer
 from bcca_protocol.errors import RefusedError, UnusableError
+from bcca_protocol.facts import Fact
 from bcca_protocol.partial import Part
 from bcca_protocol.policy import Policy
 from bcca_protocol.statement import PARTIAL_FOOTPRINT
-from bcca_protocol.verify import Signed, VerifiedLog
+from bcca_protocol.verify import Verified, VerifiedLog
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """A signed partial footprint, and its envelope."""
+    """A verified statement that may feed an input, and its envelope; none where that is kept."""
 
-    signed: Signed[Part]
+    signed: Offer
     envelope: bytes
 
     @property
@@ -29,9 +31,20 @@ class Held:
 
 
 def hold(envelope: bytes, log: VerifiedLog) -> Held | None:
-    """Return what `envelope` says if it is a partial footprint; raises as `verify_signed` does."""
-    signed = verify.verify_signed(envelope, log)
-    return Held(signed=signed, envelope=envelope) if verify.is_signed_part(signed) else None
+    """Return what `envelope` says if it is a footprint, partial or cumulative.
+
+    Raises what `verify_signed` raises, and LimitError as `cumulative.leaf` does.
+    """
+    return as_offer(verify.verify_signed(envelope, log), envelope)
+
+
+def as_offer(found: Verified[Fact], envelope: bytes) -> Held | None:
+    """Return a verified statement as what may feed an input; raises as `cumulative.leaf` does."""
+    if verify.is_part(found):
+        return Held(signed=found, envelope=envelope)
+    if cumulative.is_roll_up(found):
+        return Held(signed=cumulative.leaf(found), envelope=envelope)
+    return None
 
 
 def own_log(node: Node, session: Session, trusted: Policy, *, at: int) -> VerifiedLog:

@@ -49,7 +49,7 @@ class Routes:
         self._trusted = trusted
         self._partners = dict(partners or {})
         self._named: dict[str, _Naming] = {}
-        self._customers: dict[str, list[str]] = {}
+        self._customers: dict[str, dict[str, None]] = {}
         self._above: dict[tuple[str, str], dict[str, None]] = {}
         self._origins: dict[str, str] = {}
         self._members = _members(trusted)
@@ -74,7 +74,7 @@ class Routes:
                     hints = (each.peers.get(bought.origin) for each in about)
                     naming.url = next(filter(None, hints), None)
                 if read is not None and read.address.url:
-                    self._customers.setdefault(bought.origin, []).append(_base(read))
+                    self._customers.setdefault(bought.origin, {})[_base(read)] = None
                 self._above.setdefault((bought.origin, bought.product), {}).update(above)
         self._named = fresh | self._named
         abouts = [logs[origin].about for origin in sorted(logs)]
@@ -121,7 +121,7 @@ class Routes:
         Left out are its own node and that at `but`.
         """
         out = {self.key_of(origin).url.removesuffix(LOG), but.rstrip("/")}
-        customers = _bases(self._customers.get(origin, []), out)[:MAX_CUSTOMERS]
+        customers = _bases(list(self._customers.get(origin, {})), out)[:MAX_CUSTOMERS]
         above = [url for about, found in self._above.items() if about[0] == origin for url in found]
         partners = [url for url in above if self._is_partner(url)]
         near = _bases([*customers, *partners, *self._members], out)

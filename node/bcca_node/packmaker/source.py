@@ -15,7 +15,7 @@ from bcca_node.network.descriptor import Descriptor, product_file
 from bcca_node.network.limits import MAX_ANSWER_BYTES, MAX_DESCRIPTOR_BYTES
 from bcca_node.network.lines import Item
 from bcca_node.packmaker.circle import Circle
-from bcca_node.sharing import sealing
+from bcca_node.sharing import peers, sealing
 from bcca_protocol import period
 from bcca_protocol.errors import ConflictError, UnavailableError
 from bcca_protocol.verify import VerifiedLog
@@ -48,6 +48,17 @@ async def read_log(reader: Reader, circle: Circle, address: Address) -> ReadLog:
     audience = circle.audience(address.origin)
     if audience is not None and about.products is None:  # it says more to whom it knows
         about = await _describe(reader, address, audience)
+    return ReadLog(address=address, log=log, about=about)
+
+
+async def read_held(reader: Reader, address: Address) -> ReadLog:
+    """Return the log at `address` as this node holds it, however old; its own node is not asked.
+
+    Raises UnavailableError where it is not held, and what `Reader.read_held` raises.
+    """
+    log = await reader.read_held(address)
+    require_one_log(log, address)
+    about = await asyncio.to_thread(peers.known, reader.node)
     return ReadLog(address=address, log=log, about=about)
 
 

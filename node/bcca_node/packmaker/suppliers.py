@@ -9,13 +9,16 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from bcca_node.ledger.copying import Reader
 from bcca_node.packmaker import elsewhere, source
+from bcca_node.packmaker.bulk import Bulk
 from bcca_node.packmaker.circle import Circle
 from bcca_node.packmaker.elsewhere import Place
 from bcca_node.packmaker.routes import Routes
 from bcca_node.packmaker.source import ReadLog
+from bcca_node.packmaker.stock import Terms
 from bcca_node.packmaker.told import Ask, Count, Told, shown
 from bcca_protocol.errors import BccaError, UnavailableError
 from bcca_protocol.wire import showable
@@ -34,12 +37,17 @@ class FromCopies:
 class Suppliers:
     """The suppliers of a run: `logs` are those read so far, `copied` where copies stood in.
 
-    `handed_on` says by supplier who handed on what that does not show here itself. Each has
-    `seconds` for all that it is asked at once, and those with copies of it as many again.
+    `whole` are those whose statements are all kept here, as far as they show them to this node;
+    `handed_on` says by supplier who handed on what that does not show here itself. Each has its
+    seconds for all that it is asked at once, and those with copies of it as many again.
     """
 
-    def __init__(self, reader: Reader, routes: Routes, circle: Circle, seconds: float) -> None:
+    def __init__(self, reader: Reader, routes: Routes, circle: Circle, terms: Terms) -> None:
         """Nobody is asked yet."""
+        self._stock = terms.stock
+        self._bulk = Bulk(reader, circle, terms.stock, terms.hands)
+        self._is_offline = terms.is_offline
+        seconds = terms.seconds
         self._reader = reader
         self._routes = routes
         self._circle = circle
@@ -48,6 +56,7 @@ class Suppliers:
         self._closed: dict[str, BccaError] = {}
         self._places: dict[str, list[Place]] = {}
         self._without_copy: dict[str, BccaError] = {}
+        self.whole: set[str] = set()
         self.logs: dict[str, ReadLog] = {}
         self.copied: dict[str, FromCopies] = {}
         self.handed_on: dict[str, frozenset[str]] = {}
@@ -55,6 +64,9 @@ class Suppliers:
     async def ask(self, origin: str, asks: Sequence[Ask]) -> Told:
         """Return what the supplier of `origin` tells; what goes wrong is in it."""
         told = Told(self._count)
+        if self._is_offline:
+            await self._look_up(origin, asks, told)
+            return told
         silent = await self._ask_itself(origin, asks, told)
         if silent:
             await self._ask_elsewhere(origin, silent, told)
@@ -72,7 +84,7 @@ class Suppliers:
         try:
             async with asyncio.timeout(self._seconds):
                 read = await self._open(origin)
-                for ask in asks:
+                for ask in await self._take_kept(read, asks, told):
                     try:
                         await self._take_its_own(read, ask, told)
                     except UnavailableError as error:
@@ -89,6 +101,38 @@ class Suppliers:
         except BccaError as error:
             told.blame(asks, error)
         return silent
+
+    async def _take_kept(self, read: ReadLog, asks: Sequence[Ask], told: Told) -> list[Ask]:
+        """Take what is kept once it is up to date; return what is still to be asked for."""
+        origin = read.address.origin
+        if origin not in self.whole and await self._bulk.catch_up(read, len(asks)):
+            self.whole.add(origin)
+        if origin not in self.whole:
+            return list(asks)
+        await self._take_from_stock(read, asks, told)
+        has_sealed = read.about.products is not None and any(self._circle.pairs(read.log))
+        return [ask for ask in asks if has_sealed or not told.answers(ask)]
+
+    async def _take_from_stock(self, read: ReadLog, asks: Sequence[Ask], told: Told) -> None:
+        products = sorted({ask.product for ask in asks})
+        find = partial(self._stock.find, read, products, even_alone=self._is_offline)
+        told.keep(await asyncio.to_thread(find), read.log, asks)
+
+    async def _look_up(self, origin: str, asks: Sequence[Ask], told: Told) -> None:
+        """Take what this node holds of a supplier, nobody asked: its log as far as it was read."""
+        try:
+            if origin not in self.logs:
+                address = self._routes.key_of(origin)
+                self.logs[origin] = await source.read_held(self._reader, address)
+            await self._take_from_stock(self.logs[origin], asks, told)
+        except BccaError as error:
+            told.blame(asks, error)
+            return
+        for ask in asks:
+            if not told.answers(ask):
+                told.absent[ask] = shown(
+                    f"no statement for {ask.product} of {origin} is kept here, and nobody was asked"
+                )
 
     async def _open(self, origin: str) -> ReadLog:
         """Return a supplier's log, read once in a run; raises again what it raised then."""
@@ -135,7 +179,7 @@ class Suppliers:
         by = {self._name(base) for base, holds in zip(below, theirs, strict=True) if holds}
         if not by and held:
             by = {self._reader.node.origin}
-        if by:
+        if by and told.answers(ask):
             self.handed_on[origin] = self.handed_on.get(origin, frozenset()) | by
         if not told.answers(ask):
             told.absent[ask] = self._absent(origin, ask)

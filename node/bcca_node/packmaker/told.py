@@ -1,7 +1,7 @@
 """What one supplier tells of some products, verified, and what went wrong with which."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from bcca_node.network.lines import Item
@@ -13,7 +13,7 @@ from bcca_protocol.wire import showable
 
 MAX_REASON_CHARS = 500  # of what somebody else's answer puts into our words
 MAX_OF_ONE = 20_000  # statements of one supplier in a run: 340 MB at 17 kB each
-MAX_STATEMENTS = 100_000  # of one run: 2 GB while they are read
+MAX_STATEMENTS = 1_000_000  # of one run: 10 GB of what they say, their envelopes on the disk
 SURE_OF_ONE = 1_000  # statements that every supplier may bring, however many others have brought
 _BLOCK = 16  # statements that are verified at once, before somebody else has a turn
 
@@ -32,22 +32,24 @@ class Count:
     def __init__(self) -> None:
         """Nobody has brought any."""
         self._of: dict[str, set[str]] = {}
+        self._total = 0
 
     def add(self, origin: str, commitments: Iterable[str]) -> None:
         """Count statements of one supplier, each once; raises LimitError and counts none of them.
 
         Who brings too many is refused, and nobody else for its sake.
         """
-        mine = self._of.get(origin, set())
-        now = mine | set(commitments)
-        others = sum(map(len, self._of.values())) - len(mine)
+        mine = self._of.setdefault(origin, set())
+        more = set(commitments) - mine
+        others = self._total - len(mine)
         limit = max(min(MAX_OF_ONE, MAX_STATEMENTS - others), SURE_OF_ONE)
-        if len(now) > limit:
+        if len(mine) + len(more) > limit:
             raise LimitError(f"{origin}: over {limit} statements in one run")
-        self._of[origin] = now
+        mine |= more
+        self._total += len(more)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Told:
     """What a supplier says in answer to some asks, verified, and what went wrong with which.
 
@@ -58,17 +60,38 @@ class Told:
     found: list[Held] = field(default_factory=list)
     troubles: dict[Ask, str] = field(default_factory=dict)
     absent: dict[Ask, str] = field(default_factory=dict)
+    _listed: int = 0
+    _current: dict[str, dict[str, bool]] = field(default_factory=dict)
 
     def blame(self, asks: Iterable[Ask], reason: object) -> None:
         """Note what went wrong."""
         self.troubles.update(dict.fromkeys(asks, shown(reason)))
 
     def answers(self, ask: Ask) -> bool:
-        """Say whether any statement was found for an ask, the one that is pinned if one is."""
-        return any(
-            each.part.product == ask.product and ask.pinned in (None, each.part.commitment)
-            for each in self.found
-        )
+        """Say whether a current statement was found for an ask, or the one that is pinned.
+
+        Where one is kept here that was corrected since, others may show what corrects it.
+        """
+        for each in self.found[self._listed :]:
+            about = self._current.setdefault(each.part.product, {})
+            about[each.part.commitment] = each.signed.is_current
+        self._listed = len(self.found)
+        found = self._current.get(ask.product, {})
+        return any(found.values()) if ask.pinned is None else ask.pinned in found
+
+    def keep(self, found: Sequence[Held], log: VerifiedLog, asks: Sequence[Ask]) -> None:
+        """Take what was verified before; one product over the limit is told alone."""
+        by_product: dict[str, list[Held]] = {}
+        for each in found:
+            by_product.setdefault(each.part.product, []).append(each)
+        for ask in asks:
+            some = by_product.pop(ask.product, [])
+            try:
+                self.count.add(log.origin, [each.part.commitment for each in some])
+            except LimitError as error:
+                self.blame([ask], error)
+                continue
+            self.found.extend(some)
 
     async def take(self, items: Iterable[Item], log: VerifiedLog, ask: Ask) -> bool:
         """Verify items about a product; return whether any holds. One refused is told alone.
@@ -105,7 +128,7 @@ def _distinct(items: Iterable[Item]) -> list[Item]:
 def _verified(
     items: Iterable[Item], log: VerifiedLog, product: str
 ) -> tuple[list[Held], BccaError | None]:
-    """Return the partial footprints in `items` that hold, and why the last other one does not."""
+    """Return the footprints in `items` that hold, and why the last other one does not."""
     kept: list[Held] = []
     refused = None
     for item in items:
@@ -117,7 +140,7 @@ def _verified(
 
 
 def _part(item: Item, log: VerifiedLog, product: str) -> list[Held]:
-    """Return the partial footprint in `item`; raises StatementError for another product."""
+    """Return the footprint in `item`; raises StatementError for another product."""
     found = held.hold(item.envelope, log)
     if found is None:
         return []

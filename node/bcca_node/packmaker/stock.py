@@ -1,0 +1,166 @@
+"""What a pack maker keeps of its suppliers' statements: each once, by its commitment, for ever.
+
+What was verified is not verified again. What can change about it is looked at in every run: that
+the log has its entry, that its key is still good for it, and its status (`verify.stand`).
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from sqlmodel import Session
+
+from bcca_node.packmaker import facts, heavy, held
+from bcca_node.packmaker.facts import Said
+from bcca_node.packmaker.hands import Hands
+from bcca_node.packmaker.heavy import Checked
+from bcca_node.packmaker.held import Held
+from bcca_node.packmaker.source import ReadLog
+from bcca_node.storage import seen, segments
+from bcca_node.storage.database import Database
+from bcca_node.storage.segments import Segment
+from bcca_protocol import verify
+from bcca_protocol.errors import BccaError
+from bcca_protocol.verify import VerifiedLog
+
+MAX_AT_HAND = 1_024  # segments: 300 MB of what 250,000 statements say
+STRANGER = ""  # as whom statements are asked for without a signature
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """On what terms suppliers are asked: what is kept, who does the work, the seconds of each.
+
+    `is_offline`: nobody is asked, and what is kept is all there is.
+    """
+
+    stock: "Stock"
+    hands: Hands
+    seconds: float
+    is_offline: bool = False
+
+
+class Stock:
+    """The statements of others in one database."""
+
+    def __init__(self, database: Database) -> None:
+        """Look into `database`."""
+        self._database = database
+        self._proven: list[tuple[str, list[str]]] = []
+        self._at_hand: dict[tuple[str, int], Mapping[str, facts.Line]] = {}
+
+    def read_up_to(self, source: ReadLog, asked_as: str) -> int:
+        """Return up to which entry the statements of a log were asked for as somebody."""
+        with self._database.read() as session:
+            return segments.read(session, source.address.key.encode(), asked_as)
+
+    def count(self, source: ReadLog) -> int:
+        """Return how many statements of a log are kept."""
+        with self._database.read() as session:
+            return segments.count(session, source.address.key.encode())
+
+    def keep(self, source: ReadLog, first: int, checked: Checked, read: Mapping[str, int]) -> None:
+        """Keep what holds from entry `first` on, and how far it was `read` as whom: both or none.
+
+        The second of a run at which it was read stands beside it.
+        """
+        address, at = source.address, source.log.head.time
+        vkey = address.key.encode()
+        with self._database.write() as session:
+            if checked.lines:
+                segment = Segment(first, checked.content, checked.lines, checked.facts)
+                segments.put(session, address.origin, vkey, segment)
+            for asked_as, size in read.items():
+                segments.put_read(session, vkey, asked_as, size, at=at)
+
+    def find(
+        self, source: ReadLog, products: Sequence[str], *, even_alone: bool = False
+    ) -> list[Held]:
+        """Return what is kept of some products of a log, as it stands in that now, by entry.
+
+        What came by itself, and through others perhaps, only if it is asked for.
+        """
+        vkey, log = source.address.key.encode(), source.log
+        found: list[Held] = []
+        with self._database.read() as session:
+            wanted = segments.of_products(session, vkey, products)
+            firsts = segments.firsts(session, vkey)
+            at = {bisect_right(firsts, index) - 1 for index in wanted.values()}
+            for first in (firsts[each] for each in sorted(at) if each >= 0):
+                kept = self._facts(session, vkey, first, log)
+                here = sorted(wanted.keys() & kept.keys())
+                found += _standing((facts.said(kept[name]) for name in here), log)
+            there = {each.part.commitment for each in found}
+            for name in sorted(wanted.keys() - there) if even_alone else ():
+                alone = seen.of_log(session, vkey, name)
+                found += () if alone is None else _held(alone.envelope, log)
+        return sorted(found, key=lambda each: each.signed.index)
+
+    def _facts(
+        self, session: Session, vkey: str, first: int, log: VerifiedLog
+    ) -> Mapping[str, facts.Line]:
+        """Return what a segment says; it stays at hand for the tiers to come."""
+        kept = self._at_hand.get((vkey, first))
+        if kept is None:
+            kept = facts.decode(segments.facts(session, vkey, first))
+        if kept is None:  # as another program kept it
+            content, _ = segments.content(session, vkey, first)
+            kept = facts.decode(heavy.check_page(content, log).facts) or {}
+        if len(self._at_hand) >= MAX_AT_HAND:
+            self._at_hand.clear()
+        self._at_hand[vkey, first] = kept
+        return kept
+
+    async def unproven(self, source: ReadLog, kept: Iterable[Held], hands: Hands) -> dict[str, str]:
+        """Check the own signatures of what is kept (SPEC 6.3, step 8), each once, ever.
+
+        Return which do not hold, and why not, by commitment.
+        """
+        vkey, log = source.address.key.encode(), source.log
+        index = {each.part.commitment: each.signed.index for each in kept}
+        refused: dict[str, str] = {}
+        with self._database.read() as session:
+            left = index.keys() - segments.proven(session, vkey, sorted(index))
+            firsts = segments.firsts(session, vkey)
+        order = sorted((index[name], name) for name in left)
+        good: list[str] = []
+        for at, few in groupby(order, key=lambda each: bisect_right(firsts, each[0]) - 1):
+            some = list(few)
+            with self._database.read() as session:
+                content, lines = segments.content(session, vkey, firsts[at])
+            places = [lines.index(each) for each, _ in some]
+            why = await hands.do(heavy.check_signatures, content, places, log)
+            refused |= {name: w for (_, name), w in zip(some, why, strict=True) if w}
+            good += [name for (_, name), w in zip(some, why, strict=True) if not w]
+        self._proven.append((vkey, good))
+        return refused
+
+    def remember(self) -> None:
+        """Keep whose own signatures were checked."""
+        if not any(names for _, names in self._proven):
+            return
+        with self._database.write() as session:
+            for vkey, names in self._proven:
+                segments.put_proven(session, vkey, names)
+        self._proven.clear()
+
+
+def _standing(said: Iterable[Said], log: VerifiedLog) -> Iterator[Held]:
+    """Yield what was found before as it stands now, as far as the log still bears it out."""
+    for each in said:
+        try:
+            now = verify.stand(each.fact, each.nonce, log)
+            offer = held.as_offer(now, b"")
+        except BccaError:
+            continue
+        if offer is not None:
+            yield offer
+
+
+def _held(envelope: bytes, log: VerifiedLog) -> list[Held]:
+    try:
+        found = held.hold(envelope, log)
+    except BccaError:
+        return []
+    return [] if found is None else [found]

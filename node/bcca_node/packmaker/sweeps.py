@@ -1,0 +1,15 @@
+"""How often Python looks for objects that hold each other in a circle and are no longer used."""
+
+import gc
+
+# New objects before the youngest are looked at, and how often that is before the older ones are.
+# What statements say has no circles, and stays until the end: of a run over 10,000 of them, sweeps
+# at Python's own pace (700 objects) took a quarter of this process's time. These are some megabytes
+# that may wait.
+_SWEEPS = (50_000, 20, 10)
+
+
+def sweep_rarely() -> None:
+    """Let this process sweep as rarely as suits a run, and pass over all that is there already."""
+    gc.freeze()
+    gc.set_threshold(*_SWEEPS)
