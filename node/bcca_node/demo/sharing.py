@@ -1,9 +1,10 @@
 """A case whose statements are not all public: who shows what to whom, and who hands on what."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from bcca_node.demo.network import Member, Network
 from bcca_node.demo.roster import company_of
+from bcca_node.ledger.node import Node
 from bcca_node.network import guard
 from bcca_node.network.client import Fetcher
 from bcca_node.packmaker.gather import Gathered, gather
@@ -15,6 +16,7 @@ from bcca_node.supplier.cases import Case, Reference, urn
 from bcca_protocol.keys import Role
 from bcca_protocol.statement import Sharing
 
+BOTH_WAYS = frozenset({PartnerRole.CUSTOMER, PartnerRole.SUPPLIER})
 MAX_TURNS = 20  # of gathering; the deepest chain of companies in a published inventory has 15
 
 
@@ -57,9 +59,9 @@ def acquaint(network: Network, case: Case) -> None:
 def grant(maker: Member, buyer: Member, products: list[str]) -> None:
     """Make two members partners, and let the buyer see what the maker says of products."""
     with buyer.node.database.write() as session:
-        partners.put(session, _partner(maker, PartnerRole.SUPPLIER))
+        partners.put(session, partner_of(maker.node, [PartnerRole.SUPPLIER]))
     with maker.node.database.write() as session:
-        partners.put(session, _partner(buyer, PartnerRole.CUSTOMER))
+        partners.put(session, partner_of(buyer.node, [PartnerRole.CUSTOMER]))
         for product in products:
             grants.put(
                 session,
@@ -70,6 +72,24 @@ def grant(maker: Member, buyer: Member, products: list[str]) -> None:
                     given=maker.node.clock(),
                 ),
             )
+
+
+def partner_of(node: Node, roles: Collection[PartnerRole] = BOTH_WAYS) -> Partner:
+    """Return a node as its partners know it, to which it buys and sells unless told."""
+
+    def key(role: Role) -> str:
+        return node.keystore.record(role).key.encode()
+
+    return Partner(
+        origin=node.origin,
+        name=node.settings.name,
+        url=node.settings.url,
+        log_key=node.log_key.encode(),
+        request_key=key(Role.REQUEST),
+        seal_key=key(Role.SEAL),
+        roles=frozenset(roles),
+        since=node.clock(),
+    )
 
 
 async def gather_all(network: Network) -> Mapping[str, Gathered]:
@@ -104,19 +124,3 @@ def _upstream(process_id: str, inputs: Mapping[str, set[str]]) -> set[str]:
         met |= left
         left = {each for one in left for each in inputs.get(one, ())} - met
     return met
-
-
-def _partner(member: Member, role: PartnerRole) -> Partner:
-    def key(role: Role) -> str:
-        return member.node.keystore.record(role).key.encode()
-
-    return Partner(
-        origin=member.node.origin,
-        name=member.seat.name,
-        url=member.url,
-        log_key=key(Role.LOG),
-        request_key=key(Role.REQUEST),
-        seal_key=key(Role.SEAL),
-        roles=frozenset({role}),
-        since=member.node.clock(),
-    )

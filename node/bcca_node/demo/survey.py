@@ -17,11 +17,10 @@ from bcca_node.packmaker.run import Sum
 from bcca_node.supplier.cases import Case, urn
 from bcca_protocol import footprint
 from bcca_protocol.aggregate import aggregate
+from bcca_protocol.choosing import Offer
 from bcca_protocol.errors import BccaError
 from bcca_protocol.graph import chooser, connect
-from bcca_protocol.partial import Part
 from bcca_protocol.quantity import arithmetic
-from bcca_protocol.verify import Signed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +73,7 @@ async def _read(
 
 
 def _per_unit(
-    case: Case, signed: Mapping[tuple[str, str], Signed[Part]], added: Sum
+    case: Case, signed: Mapping[tuple[str, str], Offer], added: Sum
 ) -> dict[str, Decimal]:
     parts = list(signed.values())
     graph = connect(parts, chooser(parts, added.root.part.period))

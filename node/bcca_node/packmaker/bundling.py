@@ -8,12 +8,13 @@ from sqlmodel import Session
 from bcca_node.ledger.node import Node
 from bcca_node.ledger.sign import predicate_of
 from bcca_node.packmaker import recipient as recipients
+from bcca_node.packmaker import ruling, secrecy
 from bcca_node.packmaker.recipient import Held
 from bcca_node.storage import copies, logs, seen, statements
 from bcca_node.storage.statements import OwnStatement
-from bcca_protocol import audit, bundle, manifest, wire
+from bcca_protocol import audit, bundle, wire
 from bcca_protocol.audit import OnStep
-from bcca_protocol.bundle import Body, Header, RuleSet, StatementLine, Withheld
+from bcca_protocol.bundle import Body, Header, RecipeLine, RuleSet, StatementLine, Withheld
 from bcca_protocol.errors import UnusableError
 from bcca_protocol.keys import Role, VerifierKey
 from bcca_protocol.note import Note
@@ -29,16 +30,24 @@ class Made:
     body: list[Body]
 
 
-def make(node: Node, product: str, *, made: str, recipient: str | None = None) -> Made:
+def make(
+    node: Node,
+    product: str,
+    *,
+    made: str,
+    recipient: str | None = None,
+    recipe: bool = False,
+) -> Made:
     """Return the bundle about this node's newest roll-up of `product`, as a recipient may see it.
 
-    A recipient is a partner, an auditor that was appointed, this node itself, or None for whoever
-    reads it. Raises UnusableError where there is no roll-up that is published or may be shown,
-    where its evidence is not held, and for a recipient that is not known here.
+    With `recipe` a secret one is handed over; this node itself is always shown it. A recipient is
+    a partner, an auditor that was appointed, this node itself, or None for whoever reads it.
+    Raises UnusableError where there is no roll-up that is published or may be shown, where its
+    evidence is not held, and for a recipient that is not known here.
     """
     with node.database.read() as session:
         evidence = _Evidence(node, session, product)
-        body = list(evidence.body(recipient))
+        body = list(evidence.body(recipient, recipe=recipe or recipient == node.origin))
     header = Header(
         format=bundle.FORMAT,
         maker=node.origin,
@@ -71,10 +80,10 @@ def check(node: Node, made: Made, *, on_step: OnStep = lambda _: None) -> audit.
 
 
 def write_bundle(
-    node: Node, product: str, *, made: str, recipient: str | None = None
+    node: Node, product: str, *, made: str, recipient: str | None = None, recipe: bool = False
 ) -> Iterator[bytes]:
     """Yield the lines of the sealed bundle about `product`; raises as `make` does."""
-    return seal(node, make(node, product, made=made, recipient=recipient))
+    return seal(node, make(node, product, made=made, recipient=recipient, recipe=recipe))
 
 
 def examine(
@@ -114,9 +123,13 @@ class _Evidence:
                 f"run `bcca aggregate {product}` first"
             )
         self.roll_up = found
+        self._stated = self._rolled()
+        self._recipe = secrecy.kept_of(session, self._stated)
 
-    def body(self, to: str | None) -> Iterator[Body]:
-        """Yield rules, logs, statements and what is withheld, each kind by origin and index.
+    def body(self, to: str | None, *, recipe: bool) -> Iterator[Body]:
+        """Yield rules, a secret `recipe`, logs, statements and what is withheld.
+
+        Each kind is by origin and index.
 
         The author of a roll-up may always show it: whoever it makes a bundle for may see it.
         """
@@ -129,7 +142,14 @@ class _Evidence:
         chosen = recipients.choose(
             self._session, rights, self._own(self.roll_up), list(self._parts())
         )
-        yield RuleSet(name="neutral", lines=tuple(manifest.NEUTRAL_RULES.split("\n")))
+        if self._recipe is not None and (to is None or not recipe):
+            raise UnusableError(
+                f"roll-up {self.roll_up.commitment} of {self.roll_up.product} keeps its recipe "
+                "secret: hand it over with --recipe and --for ORIGIN, or nobody can recompute it"
+            )
+        yield RuleSet.of(ruling.kept(self._session, self._stated.rules))
+        if self._recipe is not None:
+            yield RecipeLine(roll_up=self.roll_up.commitment, recipe=self._recipe)
         for origin, vkey in sorted(chosen.logs):
             yield self._own_log() if origin == self._node.origin else self._log(origin, vkey)
         for each in sorted(chosen.shown, key=lambda held: (held.origin, held.index)):
@@ -140,9 +160,15 @@ class _Evidence:
             index = str(each.index) if each.log in chosen.logs else None
             yield Withheld(commitment=each.commitment, origin=each.origin, reason=why, index=index)
 
-    def _parts(self) -> Iterator[Held]:
+    def _rolled(self) -> FootprintRollUp:
         rolled = predicate_of(self.roll_up.envelope)
-        if not isinstance(rolled, FootprintRollUp) or rolled.manifest is None:
+        if not isinstance(rolled, FootprintRollUp):
+            raise UnusableError(f"{self.roll_up.commitment} is not a roll-up")
+        return rolled
+
+    def _parts(self) -> Iterator[Held]:
+        rolled = secrecy.whole(self._session, self._stated)
+        if rolled.manifest is None:
             raise UnusableError(f"roll-up {self.roll_up.commitment} has no manifest to follow")
         named = {edge.consumer for edge in rolled.manifest}
         named |= {e.resolved.commitment for e in rolled.manifest if e.resolved.commitment}

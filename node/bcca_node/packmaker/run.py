@@ -1,7 +1,9 @@
 """A pack maker's run: collect, verify, add up, sign and publish (SPEC 9)."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import NamedTuple
 
 from bcca_node.ledger import guard
 from bcca_node.ledger.node import Node
@@ -10,26 +12,42 @@ from bcca_node.ledger.restate import restate
 from bcca_node.ledger.sign import predicate_of
 from bcca_node.ledger.witnessing import Witnessed, witness
 from bcca_node.network.client import Fetcher
-from bcca_node.packmaker import held
-from bcca_node.packmaker.collect import CONCURRENCY, MAX_AGE, Collected, OnProgress, Plan, collect
+from bcca_node.packmaker import batteries, held, ready, ruling, secrecy
+from bcca_node.packmaker.collect import Collected, collect
+from bcca_node.packmaker.filling import fill
 from bcca_node.packmaker.held import Held
+from bcca_node.packmaker.ownvalues import OwnValue
+from bcca_node.packmaker.plan import CONCURRENCY, MAX_AGE, OnProgress, Plan
+from bcca_node.packmaker.secrecy import Keeping
 from bcca_node.packmaker.standing import NoLongerCurrent, since_last
-from bcca_node.storage import logs
+from bcca_node.storage import logs, seen
 from bcca_protocol import manifest, period
 from bcca_protocol.aggregate import Totals, aggregate
+from bcca_protocol.cones import Known
 from bcca_protocol.demand import Demand, demand
 from bcca_protocol.errors import UnavailableError, UnusableError
+from bcca_protocol.exemption import Cut, Statements, cut_off, statements_in
 from bcca_protocol.graph import connect
 from bcca_protocol.manifest import Frame
+from bcca_protocol.period import Span
 from bcca_protocol.policy import VerifiedCheckpoint, verify_checkpoint
-from bcca_protocol.results import ReadLog
-from bcca_protocol.statement import FootprintRollUp, PartialFootprint
+from bcca_protocol.ready import Verdict
+from bcca_protocol.recipe import Recipe, revealed
+from bcca_protocol.results import Battery, ReadLog
+from bcca_protocol.rules import RuleSet, neutral
+from bcca_protocol.statement import FootprintRollUp, PartialFootprint, Sharing
+from bcca_protocol.substituted import Substituted
 from bcca_protocol.wire import b64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What is wanted: so much of one of this node's products, from POSIX second `at`."""
+    """What is wanted: so much of one of this node's products, by which rules, from second `at`.
+
+    `own_values` are what its maker states for what is missing, `battery` is what the amount is;
+    `period` is the one that is wanted, the latest unless told. What is `known` of earlier sums is
+    not computed again.
+    """
 
     product: str
     amount: Decimal | None
@@ -37,16 +55,34 @@ class Order:
     concurrency: int = CONCURRENCY
     max_age: int = MAX_AGE
     on_progress: OnProgress = lambda _: None
+    rules: RuleSet = field(default_factory=neutral)
+    own_values: tuple[OwnValue, ...] = ()
+    battery: Battery | None = None
+    keeping: Keeping | None = None
+    sharing: Sharing | None = None
+    is_offline: bool = False
+    period: Span | None = None
+    known: Known | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sum:
-    """What was collected for a root, added up."""
+    """What was collected for a root, added up by rules; `cut` says what they cut off.
+
+    `lines` has the statements line by line where the rules cut off, by commitment.
+    """
 
     root: Held
     collected: Collected
-    totals: Totals
+    cut: Cut
     needed: Demand
+    rules: RuleSet
+    lines: Statements
+
+    @property
+    def totals(self) -> Totals:
+        """What was added up, without what was cut off."""
+        return self.cut.totals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +91,12 @@ class Run:
 
     Where too few witnesses answered to know that this log is the newest, nothing was entered:
     `published` is None, and `unentered` says why. `outdated` is what the last roll-up used and
-    is no longer current.
+    is no longer current. `verdict` says whether the result may be declared by its rules.
     """
 
     sum: Sum
     statement: FootprintRollUp
+    verdict: Verdict
     published: Published | None
     witnessed: Witnessed | None
     outdated: tuple[NoLongerCurrent, ...] = ()
@@ -81,39 +118,86 @@ async def roll_up(node: Node, fetcher: Fetcher, order: Order) -> Run:
         concurrency=order.concurrency,
         max_age=order.max_age,
         on_progress=order.on_progress,
+        rules=order.rules,
+        is_offline=order.is_offline,
     )
-    collected = await collect(node, fetcher, [root], plan)
+    read = await collect(node, fetcher, [root], plan)
+    collected = fill(node, read, order.own_values, order.rules)
     outdated = since_last(node, collected, order.product, at=order.at)
-    added = add_up(collected, root, order.amount)
-    stated = restate(node, state(node, added, at=order.at), beside=("reference_date", "logs"))
+    added = add_up(node, collected, root, order)
+    stated = _stated(node, added, order)
+    run = Run(
+        sum=added,
+        statement=stated.whole,
+        verdict=ready.judge(order.rules, collected, added.totals, stated.whole),
+        published=None,
+        witnessed=None,
+        outdated=outdated,
+    )
+    if order.is_offline:
+        return replace(run, unentered="offline: nobody was asked, so nothing is entered either")
     try:
         await guard.clear(node, fetcher)
     except UnavailableError as error:
-        return Run(
-            sum=added,
-            statement=stated,
-            published=None,
-            witnessed=None,
-            outdated=outdated,
-            unentered=str(error),
-        )
-    published, witnessed = await _enter(node, fetcher, stated)
-    return Run(
-        sum=added, statement=stated, published=published, witnessed=witnessed, outdated=outdated
-    )
+        return replace(run, unentered=str(error))
+    with node.database.write() as session:
+        ruling.keep(session, order.rules)
+        if stated.recipe is not None:
+            secrecy.keep(session, stated.recipe, order.product)
+    published, witnessed = await _enter(node, fetcher, stated.entered)
+    return replace(run, published=published, witnessed=witnessed)
 
 
-def add_up(collected: Collected, root: Held, amount: Decimal | None) -> Sum:
-    """Return the totals upstream of `root`, and what `amount` (one declared unit) of it needs."""
+def add_up(node: Node, collected: Collected, root: Held, order: Order) -> Sum:
+    """Return the totals upstream of `root` by the order's rules, and what its amount needs.
+
+    The amount is one declared unit unless told.
+    """
+    rules = order.rules
     graph = connect((each.signed for each in collected.reached.values()), collected.choose)
     index = graph.index[root.part.commitment]
-    totals = aggregate(graph, [index])
-    needed = demand(totals, index, root.part.declared if amount is None else amount)
-    return Sum(root=root, collected=collected, totals=totals, needed=needed)
+    totals = aggregate(graph, [index], order.known)
+    needed = demand(totals, index, root.part.declared if order.amount is None else order.amount)
+    lines = _statements(node, collected) if rules.cut_off_percent else {}
+    cut = cut_off(totals, needed, rules.cut_off_percent, lines, order.known)
+    return Sum(root=root, collected=collected, cut=cut, needed=needed, rules=rules, lines=lines)
 
 
-def state(node: Node, added: Sum, *, at: int) -> FootprintRollUp:
-    """Return a sum as a roll-up of this node: the same statements and heads, the same bytes."""
+def _statements(node: Node, collected: Collected) -> Statements:
+    """Return what was reached line by line: from its envelope, or from where that is kept."""
+    envelopes: Mapping[str, bytes] = {n: e.envelope for n, e in collected.reached.items()}
+    with node.database.read() as session:
+        kept = {n: seen.statement(session, n) for n, data in envelopes.items() if not data}
+    whole = (data for data in envelopes.values() if data)
+    return statements_in((*whole, *(each.envelope for each in kept.values() if each is not None)))
+
+
+class _Stated(NamedTuple):
+    """A roll-up with all that it is made of, as it is entered, and what of it stays secret."""
+
+    whole: FootprintRollUp
+    entered: FootprintRollUp
+    recipe: Recipe | None
+
+
+def _stated(node: Node, added: Sum, order: Order) -> _Stated:
+    """Return what to publish of a sum; what stands already, where that says the same."""
+    made = state(node, added, at=order.at, sharing=order.sharing)
+    whole = entered = batteries.with_battery(made, order.battery, order.rules)
+    recipe = None
+    with node.database.read() as session:
+        if secrecy.chosen(session, order.product, order.keeping) is Keeping.SECRET:
+            entered, recipe = secrecy.conceal(session, whole, added.root.part)
+    entered = restate(node, entered, beside=("reference_date", "logs"))
+    whole = entered if recipe is None else revealed(entered, recipe)
+    return _Stated(whole, entered, recipe)
+
+
+def state(node: Node, added: Sum, *, at: int, sharing: Sharing | None = None) -> FootprintRollUp:
+    """Return a sum as a roll-up of this node: the same statements and heads, the same bytes.
+
+    It is shared as its part is, unless told.
+    """
     heads = _heads(node, added, at)
     made_of = predicate_of(added.root.envelope)
     if not isinstance(made_of, PartialFootprint):
@@ -125,13 +209,14 @@ def state(node: Node, added: Sum, *, at: int) -> FootprintRollUp:
         site=made_of.site,
         batch=made_of.batch,
         method=made_of.method,
-        sharing=made_of.sharing,
+        sharing=sharing or made_of.sharing,
         period=made_of.period,
         reference_date=period.text_at(min(head.time for head in heads)),
         logs=tuple(
             ReadLog(origin=c.origin, size=str(c.size), root=b64(c.root))
             for c in (head.checkpoint for head in heads)
         ),
+        rules=added.rules,
     )
     return manifest.state(added.totals, added.needed, frame)
 
@@ -156,7 +241,8 @@ def _root(node: Node, order: Order) -> Held:
     """Return this node's own part of the product, that with the latest period."""
     with node.database.read() as session:
         log = held.own_log(node, session, node.trust.required(), at=order.at)
-        own = held.own_parts(session, order.product, log)
+        found = held.own_parts(session, order.product, log)
+    own = [each for each in found if order.period in (None, each.part.period)]
     if not own:
         raise UnusableError(
             f"{order.product}: {node.origin} has no published partial footprint of it; "
@@ -173,11 +259,9 @@ def _heads(node: Node, added: Sum, at: int) -> list[VerifiedCheckpoint]:
     graph, collected = added.totals.graph, added.collected
     issuers = {graph.parts[index].issuer for index in added.totals.vectors}
     heads = {o: read.log.head for o, read in collected.logs.items() if o in issuers}
-    own = [
-        graph.sources[index].index
-        for index in added.totals.vectors
-        if graph.parts[index].issuer == node.origin
-    ]
+    used = (graph.sources[index] for index in added.totals.vectors)
+    signed = (each for each in used if not isinstance(each, Substituted))
+    own = [each.index for each in signed if each.fact.issuer == node.origin]
     with node.database.read() as session:
         first = logs.published_head_over(session, max(own) + 1)
     key, trusted = node.key_of(first.note), node.trust.required()

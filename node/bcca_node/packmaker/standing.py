@@ -10,12 +10,14 @@ from sqlmodel import Session
 
 from bcca_node.ledger.node import Node
 from bcca_node.ledger.sign import predicate_of
+from bcca_node.packmaker import secrecy
 from bcca_node.packmaker.bundling import newest_roll_up
 from bcca_node.packmaker.collect import Collected
 from bcca_node.storage import seen, statements
 from bcca_node.storage.seen import FetchedStatement
 from bcca_node.storage.statements import OwnStatement
 from bcca_protocol import period, verify
+from bcca_protocol.cumulative import Leaf
 from bcca_protocol.entry import status_handle
 from bcca_protocol.errors import RefusedError
 from bcca_protocol.facts import Fact
@@ -52,6 +54,7 @@ def since_last(
         rolled = predicate_of(last.envelope)
         if not isinstance(rolled, FootprintRollUp):
             return ()
+        rolled = secrecy.whole(session, rolled)
         found = _LastTime(rolled, last.commitment, period.text_at(at), collected)
         return tuple(found.no_longer_current(_used(session, rolled)))
 
@@ -105,7 +108,9 @@ class _LastTime:
 
     def _verified(self, each: OwnStatement | FetchedStatement, log: VerifiedLog) -> Verified[Fact]:
         reached = self._collected.reached.get(each.commitment)
-        return verify.verify_in_bulk(each.envelope, log) if reached is None else reached.signed
+        if reached is None:
+            return verify.verify_in_bulk(each.envelope, log)
+        return reached.signed.signed if isinstance(reached.signed, Leaf) else reached.signed
 
     def _is_news(
         self, found: Verified[Fact], now: Standing, envelope: bytes, log: VerifiedLog
