@@ -23,7 +23,7 @@ from bcca_node.cli import picture, screen
 from bcca_node.demo import roster, sharing, show
 from bcca_node.demo.network import Ground, Network
 from bcca_node.demo.show import Play, Shown, Watcher
-from bcca_node.packmaker import collect, explain
+from bcca_node.packmaker import explain, plan
 from bcca_node.supplier import cases
 from bcca_node.supplier.cases import Case, Reference
 from bcca_protocol import footprint
@@ -126,7 +126,7 @@ def _watching(out: Console) -> Iterator[Watcher]:
     with Progress(*columns, console=out, transient=True) as bar:
         task = bar.add_task("suppliers read", total=None, visible=False)
 
-        def progress(now: collect.Progress) -> None:
+        def progress(now: plan.Progress) -> None:
             said = f"tier {now.tiers}, {now.statements} statements verified, suppliers read"
             bar.update(
                 task, description=said, total=now.asked, completed=now.suppliers, visible=True

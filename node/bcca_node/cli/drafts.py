@@ -1,7 +1,7 @@
 """`bcca import` and `bcca publish`: from a supplier's files to signed statements."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -10,11 +10,11 @@ import typer
 
 from bcca_node.cli import mail, witnesses
 from bcca_node.cli.given import DataOption, JsonOption, open_node
+from bcca_node.cli.published import Outcome
 from bcca_node.cli.requests import ID_DIGITS
-from bcca_node.cli.screen import put_json, say, show_table, tell
+from bcca_node.cli.screen import put_json, show_table, tell
 from bcca_node.ledger.node import Node
 from bcca_node.ledger.publish import Published
-from bcca_node.ledger.witnessing import Witnessed
 from bcca_node.network.desk import is_open
 from bcca_node.partners import requests
 from bcca_node.partners.requests import Remark
@@ -29,12 +29,21 @@ from bcca_node.supplier.imports import read_drafts
 from bcca_protocol.errors import UnusableError
 from bcca_protocol.inventory import Interval, Supplier
 
-DONE, PENDING = 0, 3
+DraftsArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[DRAFT]...", help="Which; all there are.")
+]
+StaticOption = Annotated[
+    Path | None,
+    typer.Option("--static", metavar="DIR", help="Show it in a folder for any web server."),
+]
+ToOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PARTNER", help="Seal for this partner what it was granted."),
+]
+AnswerOption = Annotated[
+    bool, typer.Option("--answer", help="Accept all new requests for what this publishes.")
+]
 
-_UNKNOWN = (
-    "; a witness that does not know this log: send the line that `bcca keys list --policy-line` "
-    "prints to those who run it, they add it to their policy"
-)
 _IMPORT = "Example: bcca import cases/nmc622_pack --data node --period 2025"
 _PUBLISH = "Example: bcca publish --data node"
 
@@ -93,20 +102,10 @@ def import_drafts(
 
 def publish(
     data: DataOption,
-    named: Annotated[
-        list[str] | None, typer.Argument(metavar="[DRAFT]...", help="Which; all there are.")
-    ] = None,
-    folder: Annotated[
-        Path | None,
-        typer.Option("--static", metavar="DIR", help="Show it in a folder for any web server."),
-    ] = None,
-    to: Annotated[
-        list[str] | None,
-        typer.Option(metavar="PARTNER", help="Seal for this partner what it was granted."),
-    ] = None,
-    answer: Annotated[
-        bool, typer.Option("--answer", help="Accept all new requests for what this publishes.")
-    ] = False,
+    named: DraftsArgument = None,
+    folder: StaticOption = None,
+    to: ToOption = None,
+    answer: AnswerOption = False,
     as_json: JsonOption = False,
 ) -> int:
     """Sign drafts, log them, and have witnesses cosign.
@@ -120,8 +119,9 @@ def publish(
     that up to date, which takes the passphrase. It answers the requests that you accepted, and
     says who else asks for it; with --answer all those are accepted.
     """
+    window = _Window(folder=folder, to=to or [])
     with open_node(data) as node:
-        _require_folder(node, folder, to or [])
+        window.require(node)
         asked = witnesses.named_by(node)  # refused before all else
         chosen = drafts.choose(node, named or [])
         done = (
@@ -131,20 +131,46 @@ def publish(
         names = [each.commitment for each in done]
         if answer:
             _accept(node, names)
-        answered = [*mail.answered(node, names), *_asked_too(node, names)]
-        placed = None if folder is None else _place(node, folder, to or [])
-    state = "published" if witnessed is not None and witnessed.published else "pending"
-    why = _why(node, witnessed)
-    if as_json:
-        put_json({**_as_json(done, state, witnessed, why), "static": _placed_json(placed)})
-    else:
-        say(*(f"{state} {each.commitment} {each.product}" for each in done))
-        if placed is not None:
-            say(f"{folder}: {placed}")
-        tell(why)
-    left_out = () if placed is None else placed.left_out
-    tell(*answered, *left_out)
-    return DONE if state == "published" and not left_out else PENDING
+        outcome = Outcome(
+            entered=done,
+            witnessed=witnessed,
+            answered=[*mail.answered(node, names), *_asked_too(node, names)],
+            folder=folder,
+            placed=window.fill(node),
+        )
+    outcome.show(node, as_json=as_json)
+    return outcome.status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Window:
+    """The folder that shows what is published, if any, and for whom more is sealed there."""
+
+    folder: Path | None
+    to: Sequence[str]
+
+    def require(self, node: Node) -> None:
+        """Refuse before all else what cannot be shown or sealed; raises UnusableError."""
+        if self.folder is not None:
+            static.require_ours(node, self.folder)
+        elif self.to:
+            raise UnusableError(
+                f"--to {self.to[0]}: files are sealed in a folder: name it with --static"
+            )
+        for origin in self.to:
+            recipients.require(node, origin)
+
+    def fill(self, node: Node) -> Placed | None:
+        """Bring the folder up to date; there is nothing to show before anything is published."""
+        if self.folder is None:
+            return None
+        with node.database.read() as session:
+            if logs.published_head(session) is None:
+                return None
+        if not self.to and not recipients.any_sealed_for(node):
+            return static.place(node, self.folder)
+        with open_node(node.settings.data, keys=True) as opened:
+            return static.place(opened, self.folder, self.to)
 
 
 def _accept(node: Node, published: Collection[str]) -> None:
@@ -183,65 +209,3 @@ def _enter(node: Node, chosen: Sequence[Draft], named: Collection[str]) -> list[
     with open_node(node.settings.data, keys=True) as opened:
         witnesses.clear(opened, named)
         return drafts.publish_drafts(opened, chosen)
-
-
-def _require_folder(node: Node, folder: Path | None, to: Sequence[str]) -> None:
-    """Refuse before all else what cannot be shown or sealed; raises UnusableError."""
-    if folder is not None:
-        static.require_ours(node, folder)
-    elif to:
-        raise UnusableError(f"--to {to[0]}: files are sealed in a folder: name it with --static")
-    for origin in to:
-        recipients.require(node, origin)
-
-
-def _place(node: Node, folder: Path, to: Sequence[str]) -> Placed | None:
-    """Bring a folder up to date; there is nothing to show before anything is published."""
-    with node.database.read() as session:
-        if logs.published_head(session) is None:
-            return None
-    if not to and not recipients.any_sealed_for(node):
-        return static.place(node, folder)
-    with open_node(node.settings.data, keys=True) as opened:
-        return static.place(opened, folder, to)
-
-
-def _placed_json(placed: Placed | None) -> dict[str, object] | None:
-    if placed is None:
-        return None
-    told = asdict(placed)
-    told["leftOut"] = told.pop("left_out")
-    return told
-
-
-def _why(node: Node, witnessed: Witnessed | None) -> str:
-    if witnessed is None:
-        return (
-            f"pending: {node.settings.data / 'policy.txt'} is not there, so nobody was asked to "
-            "cosign; write it and run `bcca publish` again"
-        )
-    again = "" if witnessed.published else "; run `bcca publish` again when they are there"
-    is_unknown = any(why.startswith("answered 404") for why in witnessed.refused.values())
-    remedy = _UNKNOWN if is_unknown and not witnessed.published else ""
-    return f"{witnessed}{again}{remedy}"
-
-
-def _as_json(
-    done: list[Published], state: str, witnessed: Witnessed | None, why: str
-) -> dict[str, object]:
-    return {
-        "state": state,
-        "statements": [
-            {
-                "commitment": each.commitment,
-                "product": each.product,
-                "index": each.index,
-                "state": state,
-            }
-            for each in done
-        ],
-        "size": None if witnessed is None else witnessed.size,
-        "cosigned": [] if witnessed is None else list(witnessed.cosigned),
-        "refused": {} if witnessed is None else dict(witnessed.refused),
-        "why": why,
-    }

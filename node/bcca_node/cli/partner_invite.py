@@ -12,7 +12,7 @@ import typer
 from bcca_node.cli.given import DataOption, JsonOption, age, open_node
 from bcca_node.cli.partner_names import end_of
 from bcca_node.cli.screen import put_json, say, tell
-from bcca_node.cli.wanted import read_period
+from bcca_node.cli.wanted import PURPOSE, DueOption, PurposeOption, read_period
 from bcca_node.ledger.files import write_whole
 from bcca_node.ledger.node import Node
 from bcca_node.partners import acquaint, book, identifiers, invitation
@@ -30,6 +30,33 @@ WITHDRAW = "Example: bcca partners withdraw 3f9a6c… --data node"
 
 LEAST_DIGITS = 4  # of an id that is cut short
 
+EXPIRES = "14d"  # time for an answer to a letter, and for a holiday
+
+RoleOption = Annotated[
+    str, typer.Option(help="What the invited is to you: supplier, customer, auditor, witness.")
+]
+ForOption = Annotated[
+    str | None,
+    typer.Option("--for", metavar="ORIGIN", help="Who alone may accept; else who comes first."),
+]
+PartsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--part", help="Your part number, its URN, or both as 4711=URN; repeat it for more."
+    ),
+]
+PeriodOption = Annotated[
+    str | None,
+    typer.Option("--period", metavar="YEAR", help="Of which you want the parts' footprints."),
+]
+ExpiresOption = Annotated[str, typer.Option(metavar="AGE", help="How long it may be used.")]
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it there as well.")
+]
+QrOption = Annotated[
+    bool, typer.Option("--qr", help="Draw the link as a QR code; at a terminal it is.")
+]
+
 _ORIGIN = re.compile(ORIGIN)
 _URN = re.compile(URN)
 _DIGITS = re.compile(rf"[0-9a-f]{{{LEAST_DIGITS},32}}")
@@ -37,34 +64,15 @@ _DIGITS = re.compile(rf"[0-9a-f]{{{LEAST_DIGITS},32}}")
 
 def invite(
     data: DataOption,
-    role: Annotated[
-        str, typer.Option(help="What the invited is to you: supplier, customer, auditor, witness.")
-    ] = "supplier",
-    recipient: Annotated[
-        str | None,
-        typer.Option("--for", metavar="ORIGIN", help="Who alone may accept; else who comes first."),
-    ] = None,
-    parts: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--part", help="Your part number, its URN, or both as 4711=URN; repeat it for more."
-        ),
-    ] = None,
-    when: Annotated[
-        str | None,
-        typer.Option("--period", metavar="YEAR", help="Of which you want the parts' footprints."),
-    ] = None,
-    due: Annotated[
-        str | None, typer.Option(metavar="DATE", help="Until the end of which day.")
-    ] = None,
-    purpose: Annotated[str, typer.Option(help="What for.")] = "product carbon footprint",
-    expires: Annotated[str, typer.Option(metavar="AGE", help="How long it may be used.")] = "14d",
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it there as well.")
-    ] = None,
-    qr: Annotated[
-        bool, typer.Option("--qr", help="Draw the link as a QR code; at a terminal it is.")
-    ] = False,
+    role: RoleOption = "supplier",
+    recipient: ForOption = None,
+    parts: PartsOption = None,
+    when: PeriodOption = None,
+    due: DueOption = None,
+    purpose: PurposeOption = PURPOSE,
+    expires: ExpiresOption = EXPIRES,
+    output: OutputOption = None,
+    qr: QrOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Invite somebody to be a partner, and say what you want of them.
@@ -78,25 +86,11 @@ def invite(
         raise UnusableError(f"--part asks a supplier, and --role says {role}: leave one out")
     with open_node(data, keys=True) as node:
         made = _made(node, role, recipient, wanted, age(expires, "--expires"))
-        note = invitation.sign(made, node.keys.signer(Role.REQUEST))
-        if output is not None:
-            write_whole(output, note.encode(), mode=0o600)
-        created, until = invitation.seconds(made.created), invitation.seconds(made.expires)
-        kept = Invited(id=made.id, note=note, created=created, expires=until)
-        with node.database.write() as session:
-            partners.put_invitation(session, kept)
-    link = invitation.link(made)
+        note = _signed(node, made, output)
     if as_json:
-        told = {"id": made.id, "link": str(link), "fingerprint": link.fingerprint}
-        put_json({**told, "expires": made.expires, "wanted": len(wanted), "note": note})
-        return
-    say(str(link))
-    if qr or sys.stdout.isatty():
-        say(*_drawn(str(link)))
-    who = made.recipient or "whoever comes first"
-    tell(f"An invitation for {who}, good once and until {made.expires}; fingerprint of your key:")
-    tell(f"    {link.fingerprint}")
-    tell("Take it back with " + f"`bcca partners withdraw {made.id[:8]}`.")
+        _put(made, note)
+    else:
+        _show(made, is_drawn=qr or sys.stdout.isatty())
 
 
 def withdraw(
@@ -194,6 +188,35 @@ def _roles(role: str) -> tuple[PartnerRole, PartnerRole]:
     raise UnusableError(
         f"--role {showable(role[:40])!r}: write supplier, customer, auditor or witness"
     )
+
+
+def _signed(node: Node, made: Invitation, output: Path | None) -> str:
+    """Return the invitation as a note that is kept here, and written where it was asked for."""
+    note = invitation.sign(made, node.keys.signer(Role.REQUEST))
+    if output is not None:
+        write_whole(output, note.encode(), mode=0o600)
+    created, until = invitation.seconds(made.created), invitation.seconds(made.expires)
+    kept = Invited(id=made.id, note=note, created=created, expires=until)
+    with node.database.write() as session:
+        partners.put_invitation(session, kept)
+    return note
+
+
+def _put(made: Invitation, note: str) -> None:
+    link = invitation.link(made)
+    told = {"id": made.id, "link": str(link), "fingerprint": link.fingerprint}
+    put_json({**told, "expires": made.expires, "wanted": len(made.wanted), "note": note})
+
+
+def _show(made: Invitation, *, is_drawn: bool) -> None:
+    link = invitation.link(made)
+    say(str(link))
+    if is_drawn:
+        say(*_drawn(str(link)))
+    who = made.recipient or "whoever comes first"
+    tell(f"An invitation for {who}, good once and until {made.expires}; fingerprint of your key:")
+    tell(f"    {link.fingerprint}")
+    tell("Take it back with " + f"`bcca partners withdraw {made.id[:8]}`.")
 
 
 def _drawn(link: str) -> list[str]:

@@ -99,6 +99,7 @@ def _answered(
     """Say what was asked for to the partner, and return it in sentences; raises UnusableError."""
     done = []
     if refuse is not None:
+        _require_known(node, partner, refuse)
         done.append(f"refused: {parts.refuse(node, partner, _named(refuse))}")
     if confirm is not None:
         _require_asked(node, partner, confirm)
@@ -106,6 +107,17 @@ def _answered(
     if propose:
         done.append(f"proposed: {parts.propose(node, partner)}")
     return done
+
+
+def _require_known(node: Node, partner: Partner, given: str) -> None:
+    """Return if there is a pair of that part number of a partner's; raises UnusableError."""
+    with node.database.read() as session:
+        known = {each.theirs for each in partners.parts(session, partner.origin)}
+    if given not in {EVERY, *known}:
+        raise UnusableError(
+            f"--refuse {showable(given[:80])!r}: no pair here has that part number of "
+            f"{partner.origin}: see `bcca partners parts {partner.origin}`"
+        )
 
 
 def _require_asked(node: Node, partner: Partner, given: str) -> None:

@@ -9,7 +9,7 @@ from bcca_node.cli.given import DataOption, JsonOption, open_node
 from bcca_node.cli.partner_names import PartnerArgument, called, end_of
 from bcca_node.cli.screen import listed, put_json, say, show_table, tell
 from bcca_node.cli.shorthand import SendByDefault
-from bcca_node.cli.wanted import read_period, require_urn
+from bcca_node.cli.wanted import PURPOSE, DueOption, PurposeOption, read_period, require_urn
 from bcca_node.ledger.node import Node
 from bcca_node.partners import requests, views
 from bcca_node.partners.event import RequestKind, Wanted
@@ -63,10 +63,8 @@ def send(
     product: Annotated[
         str | None, typer.Option(metavar="URN", help="The supplier's product, if you know it.")
     ] = None,
-    purpose: Annotated[str, typer.Option(help="What for.")] = "product carbon footprint",
-    due: Annotated[
-        str | None, typer.Option(metavar="DATE", help="Until the end of which day.")
-    ] = None,
+    purpose: PurposeOption = PURPOSE,
+    due: DueOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Ask a partner for the footprint of a part; `send` need not be written.

@@ -1,11 +1,21 @@
 """What is asked for, as commands are given it: a period, a product."""
 
 import re
+from typing import Annotated
+
+import typer
 
 from bcca_protocol import period
 from bcca_protocol.errors import RefusedError, UnusableError
 from bcca_protocol.inventory import Interval
 from bcca_protocol.wire import URN, showable
+
+PURPOSE = "product carbon footprint"  # what most data is asked for
+
+DueOption = Annotated[
+    str | None, typer.Option("--due", metavar="DATE", help="Until the end of which day.")
+]
+PurposeOption = Annotated[str, typer.Option("--purpose", help="What for.")]
 
 _URN = re.compile(URN)
 _YEAR = re.compile(r"[12][0-9]{3}")

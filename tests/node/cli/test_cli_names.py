@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from tests.node.conftest import partner_of
 
 from bcca_node.cli.partner_names import called
+from bcca_node.demo.sharing import partner_of
 from bcca_node.ledger.node import Node
 from bcca_node.storage import partners
 from bcca_protocol.errors import UnusableError

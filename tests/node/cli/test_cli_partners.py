@@ -261,6 +261,15 @@ def test_part_numbers_go_in_and_out_and_count_once_both_have_said_so(desk: Any, 
     assert written[1] == f'"{URN}","4711","confirmed"'
 
 
+def test_refusing_a_part_number_that_nobody_knows_is_an_error(desk: Any, met: Any) -> None:
+    unknown = desk.bcca("partners", "parts", met.pack.origin, "--refuse", "4711", data=met.supplier)
+    every = desk.bcca("partners", "parts", met.pack.origin, "--refuse", "*", data=met.supplier)
+
+    assert (unknown.status, every.status) == (2, 0)
+    assert "--refuse '4711': no pair here has that part number of" in unknown.refusal
+    assert every.out == "refused: 0\n"
+
+
 def test_an_ended_partner_is_nobody(desk: Any, met: Any) -> None:
     ended = desk.bcca("partners", "end", met.pack.origin, data=met.supplier)
     left = desk.bcca("partners", "list", "--json", data=met.supplier).json

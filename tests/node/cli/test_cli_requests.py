@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from bcca_node.demo.sharing import partner_of
 from bcca_node.ledger.node import Node
 from bcca_node.storage import news, partners, seen
 from bcca_node.storage.news import News
-from bcca_node.storage.partners import Partner, PartnerRole
-from bcca_protocol.keys import Role
+from bcca_node.storage.partners import PartnerRole
 
 URN = "urn:bcca:case:t:C1"
 KG = "6"
@@ -18,18 +18,8 @@ KG = "6"
 
 def know(node: Node, of: Node, role: PartnerRole) -> None:
     """Make `of` a partner of `node`, as an accepted invitation does."""
-    partner = Partner(
-        origin=of.origin,
-        name=of.settings.name,
-        url=of.settings.url,
-        log_key=of.log_key.encode(),
-        request_key=of.keystore.record(Role.REQUEST).key.encode(),
-        seal_key=of.keystore.record(Role.SEAL).key.encode(),
-        roles=frozenset({role}),
-        since=node.clock(),
-    )
     with node.database.write() as session:
-        partners.put(session, partner)
+        partners.put(session, partner_of(of, [role]))
 
 
 @pytest.fixture

@@ -182,6 +182,7 @@ EVERY_COMMAND = (
     ("serve",),
     ("aggregate", "P1"),
     ("explain",),
+    ("chase",),
     ("bundle", "P1", "-o", "never-written.jsonl"),
     ("log", "export", "never-written"),
 )

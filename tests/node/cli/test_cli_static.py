@@ -23,7 +23,7 @@ def test_what_is_published_is_shown_in_a_folder(desk: Any, chain: Any, tmp_path:
     assert (ran.status, again.status) == (0, 0)
     assert ran.out.splitlines()[1] == (
         f"{folder}: 7 entries of the log, 1 public statements, 1 products, 0 sealed files; "
-        "7 files written"
+        "8 files written"
     )
     assert (folder / "statements" / commitment).is_file()
     told = again.json["static"]
