@@ -22,7 +22,6 @@ import gc
 import hashlib
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -34,6 +33,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from companies import STAGES, WITNESSES, Company, activity, bought, partial
+from processes import HOST, bcca_serve, free_port, running, wait_for
 
 from bcca_node.auditor import logs as auditor
 from bcca_node.auditor import places
@@ -58,13 +58,11 @@ from bcca_protocol.witness import AddCheckpoint
 PASSPHRASE = "it protects a bench"  # noqa: S105
 SCRYPT_N = 2**4
 AUDITS = 5
-HOST = "127.0.0.1"
 ORIGIN = "cathode.example/bcca"
 BATCH = 100
 OWN_LINES, INPUTS = 10, 2
 PAGE = bytes(4_096)
 LOGS = 10  # whose heads one witness cosigns in turns
-START_SECONDS = 30.0
 CHUNK = 10_000  # entries of the big log that are entered together
 
 
@@ -246,32 +244,11 @@ async def _follow(node: Node) -> list[mirror.Followed]:
 @contextmanager
 def _serving(node: Node) -> Iterator[str]:
     """Serve a node's folder in another process, as `bcca serve` does, and yield its URL."""
-    with socket.create_server((HOST, 0)) as free:
-        port = free.getsockname()[1]
-    command = ["serve", "--data", str(node.settings.data), "--without-keys"]
-    program = "import sys; from bcca_node.entry import main; sys.exit(main())"
-    with subprocess.Popen(
-        [sys.executable, "-c", program, *command],
-        env={**os.environ, "BCCA_PORT": str(port)},
-        stderr=subprocess.DEVNULL,
-    ) as serving:
-        try:
-            _wait_for(port)
-            yield f"http://{HOST}:{port}"
-        finally:
-            serving.terminate()
-
-
-def _wait_for(port: int) -> None:
-    """Return once somebody listens there."""
-    end = time.monotonic() + START_SECONDS
-    while time.monotonic() < end:
-        try:
-            with socket.create_connection((HOST, port)):
-                return
-        except OSError:
-            time.sleep(0.05)
-    raise SystemExit(f"nobody listens on port {port}")
+    port = free_port()
+    command = bcca_serve(node.settings.data, "--without-keys")
+    with running(command, subprocess.DEVNULL, {"BCCA_PORT": str(port)}):
+        wait_for(port)
+        yield f"http://{HOST}:{port}"
 
 
 # Nodes, clocks

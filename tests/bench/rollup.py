@@ -1,6 +1,7 @@
 """How long a roll-up takes, and what a product of it weighs in memory.
 
-Run: `uv run python tests/bench/rollup.py [--products N] [--json]`
+Run: `uv run python tests/bench/rollup.py [--products N] [--near N] [--json]`
+or:  `uv run --group bench python tests/bench/rollup.py --against bw2calc [--products N] [--json]`
 
 Products x 6 inputs, 3 components x 4 stages, exact, on one core. Each product buys from six of the
 fifty before it, as a bill of materials does: deep, and full of diamonds. The parts are real facts,
@@ -8,23 +9,36 @@ made before the clock starts by verifying signed statements against witnessed lo
 
 - seconds: choosing a statement for every input, ordering, and adding up every product;
 - bytes_per_product: what the facts, the graph and the totals hold together.
+
+Against another calculator, the same products as one linear system in floats: 30,000 of them, each
+buying from any six of the 2,000 before it, as companies do that do not stand in one line. How wide
+that is decides: a general solver fills its factors in, and adding up in order does not. With
+`--near 50`, one narrow band, there is nothing to fill in, and floats are the faster ones.
+
+- ours_s: as `seconds`, but by the clock, for the last product and all that it needs, exact;
+- theirs_s: from arrays in memory to that product's footprint, by stage and component;
+- ours_cpu_s, theirs_cpu_s: the same in seconds of all cores, as a busy machine changes less;
+- relative_difference: the largest of any stage and component.
 """
 
 import argparse
 import gc
+import importlib
 import json
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from random import Random
 
+import msgspec
 from companies import STAGES, Company, activity, bought, partial, policy_of
 
 from bcca_protocol import policy, verify
 from bcca_protocol.aggregate import aggregate
 from bcca_protocol.graph import chooser, connect
+from bcca_protocol.inventory import Input
 from bcca_protocol.partial import Part
 from bcca_protocol.period import Span
 from bcca_protocol.verify import Verified
@@ -33,11 +47,13 @@ SIZES = (10_000, 100_000)
 CHUNK = 1_000  # products of one company
 INPUTS, NEAR = 6, 50
 """Each product buys INPUTS of the NEAR products before it."""
+AGAINST = {"bw2calc": "brightway"}  # a calculator, and the module beside this one that asks it
+COMPARED, COMPARED_NEAR = 30_000, 2_000  # products that two calculators are compared at
 PERIOD = Span("2025-01-01T00:00:00Z", "2026-01-01T00:00:00Z")
 
 
-def facts(products: int) -> Iterator[Verified[Part]]:
-    """Yield the verified part of each product."""
+def facts(products: int, near: int = NEAR) -> Iterator[Verified[Part]]:
+    """Yield the verified part of each product; each buys of the `near` before it."""
     random = Random(622)  # noqa: S311  # a network to measure, the same in each run
     companies: list[Company] = []
     for start in range(0, products, CHUNK):
@@ -45,21 +61,21 @@ def facts(products: int) -> Iterator[Verified[Part]]:
         companies.append(company)
         for product in range(start, min(start + CHUNK, products)):
             lines = [activity(product, n, stage) for n, stage in enumerate(STAGES)]
-            before = range(max(0, product - NEAR), product)
+            before = range(max(0, product - near), product)
             chosen = random.sample(before, min(INPUTS, len(before)))
             bom = [
-                bought(product, len(lines) + n, of, companies[of // CHUNK])
+                _tenth(bought(product, len(lines) + n, of, companies[of // CHUNK]))
                 for n, of in enumerate(sorted(chosen))
             ]
             company.publish(partial(company, product, lines, bom))
         yield from _verified(company)
 
 
-def measure(products: int) -> dict[str, int | float]:
+def measure(products: int, near: int = NEAR) -> dict[str, int | float]:
     """Return seconds and bytes of one roll-up of so many products."""
     gc.collect()
     before = _resident()
-    parts = list(facts(products))
+    parts = list(facts(products, near))
     gc.collect()
     start = time.process_time()
     totals = aggregate(connect(parts, chooser(parts, PERIOD)))
@@ -75,19 +91,57 @@ def measure(products: int) -> dict[str, int | float]:
     }
 
 
+def compare(products: int, near: int, against: str) -> dict[str, int | float | str]:
+    """Return seconds of both calculators for the last product, and how far they differ."""
+    other = importlib.import_module(AGAINST[against])
+    parts = list(facts(products, near))
+    root = max(range(products), key=lambda i: parts[i].fact.product)
+    gc.collect()
+    start, cpu = time.perf_counter(), time.process_time()
+    graph = connect(parts, chooser(parts, PERIOD))
+    at = graph.index[parts[root].fact.commitment]
+    totals = aggregate(graph, [at])
+    ours, ours_cpu = time.perf_counter() - start, time.process_time() - cpu
+    answer = other.solve(graph, at)
+    return {
+        "against": other.NAME,
+        "products": products,
+        "near": near,
+        "ours_s": round(ours, 3),
+        "theirs_s": round(answer.seconds, 3),
+        "ours_cpu_s": round(ours_cpu, 3),
+        "theirs_cpu_s": round(answer.cpu_seconds, 3),
+        "times_faster": round(answer.seconds / ours, 1),
+        "relative_difference": other.relative_difference(totals, at, answer),
+    }
+
+
 def main() -> None:
     """Print the results, as JSON or for people."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--products", type=int, metavar="N", help="measure this size alone")
+    parser.add_argument("--near", type=int, metavar="N", help="buy of so many products before")
+    parser.add_argument("--against", choices=sorted(AGAINST), help="beside another calculator")
     parser.add_argument("--json", action="store_true", help="one object on stdout")
     asked = parser.parse_args()
-    sizes = SIZES if asked.products is None else (asked.products,)
-    results = [measure(size) for size in sizes]
+    results: list[Mapping[str, int | float | str]] = []
+    if asked.against is not None:
+        products = asked.products or COMPARED
+        results.append(compare(products, asked.near or COMPARED_NEAR, asked.against))
+    else:
+        sizes = SIZES if asked.products is None else (asked.products,)
+        results += [measure(size, asked.near or NEAR) for size in sizes]
     if asked.json:
-        sys.stdout.write(json.dumps({"results": results}) + "\n")
+        found = results[0] if asked.against is not None else {"results": results}
+        sys.stdout.write(json.dumps(found) + "\n")
         return
     for each in results:
         sys.stdout.write("  ".join(f"{name} {value}" for name, value in each.items()) + "\n")
+
+
+def _tenth(line: Input) -> Input:
+    """Return an input of a tenth: what a chain of ten thousand products needs stays a number."""
+    return msgspec.structs.replace(line, amount=line.amount.replace("0.", "0.0", 1))
 
 
 def _verified(company: Company) -> list[Verified[Part]]:

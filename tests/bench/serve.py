@@ -1,11 +1,12 @@
 """How fast a node answers, beside a bare FastAPI route with the same bytes in the same run.
 
-Run: `uv run python tests/bench/serve.py [--statements 2000] [--requests 500] [--rounds 5] [--json]`
+Run: `uv run python tests/bench/serve.py [--statements N] [--requests N] [--rounds N] [--json]`
 
 One process is `bcca serve` on a real database with everything on: signatures, nonces, grants,
 limits, the access log, the journal. The other is a bare app: an `async def` that returns a
 Response. This process asks both in turns, over connections that it keeps; requests are signed
-before the clock starts.
+before the clock starts. Rounds are short and many, so that a machine that is slow for a second is
+slow for both.
 
 - routes: requests a second and the time that one in a hundred is above, the median of all rounds;
   `ratio` is the median of each round's; in the stream's row one thing is a statement, and the
@@ -38,6 +39,7 @@ from companies import STAGES, WITNESSES, Company, activity, bought, partial, sig
 from fastapi import FastAPI
 from fastapi.responses import Response, StreamingResponse
 from msgspec import structs
+from processes import HOST, bcca_serve, free_ports, running, wait_for
 
 from bcca_node.ledger import node as nodes
 from bcca_node.ledger.node import Node
@@ -53,7 +55,6 @@ from bcca_protocol.note import Note
 
 PASSPHRASE = "it protects a bench"  # noqa: S105
 SCRYPT_N = 2**4
-HOST = "127.0.0.1"
 ORIGIN, CUSTOMER = "cathode.example/bcca", "pack.example/bcca"
 CALLER = signer(CUSTOMER, "request")
 CONNECTIONS = 4  # so that the server never waits for this process
@@ -61,7 +62,6 @@ BATCH = 100
 OWN_LINES, INPUTS = 10, 2
 TILE, STREAM = "/log/tile/0/000", "/statements?since=0"
 PRIVATE_ONE_IN = 10  # statements: the rest are public
-START_SECONDS = 30.0
 STREAM_SECONDS = 0.3  # of a core in a round: thirty ticks of the clock that counts them
 TICKS, PAGE_BYTES = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
 
@@ -99,7 +99,9 @@ def measure(asked: Asked, folder: Path) -> dict[str, object]:
         private = _filled(node, asked.statements)
         data = node.settings.data
     files = folder / "files.json"
-    with _bare(files) as waited_for, _bcca(data) as ours:  # both start at a time
+    bare_port, port = free_ports(2)
+    # Both start at a time.
+    with _bare(files, bare_port) as waited_for, _bcca(data, port) as ours:
         time.sleep(1.0)  # what it does by itself is done
         idle = ours.megabytes()
         found = _textual({path: _get(ours, path) for path in (TILE, private[0])})
@@ -271,44 +273,33 @@ def _headers(served: Served, path: str) -> dict[str, str]:
 
 
 @contextmanager
-def _bcca(data: Path) -> Iterator[Served]:
+def _bcca(data: Path, port: int) -> Iterator[Served]:
     """Serve a node as its operator does."""
-    port = _free_port()
-    program = "import sys; from bcca_node.entry import main; sys.exit(main())"
     told = {
         "BCCA_PORT": str(port),
         "BCCA_URL": f"http://{HOST}:{port}",
         "BCCA_PASSPHRASE": PASSPHRASE,
         "BCCA_RATE": "1000000",  # counted, and never reached
     }
-    with (data.parent / "journal").open("wb") as journal:
-        command = [sys.executable, "-c", program, "serve", "--data", str(data)]
-        with _running(command, journal.fileno(), told) as pid:
-            _wait_for(port)
-            yield Served(port=port, pid=pid)
+    with (
+        (data.parent / "journal").open("wb") as journal,
+        running(bcca_serve(data), journal.fileno(), told) as pid,
+    ):
+        wait_for(port)
+        yield Served(port=port, pid=pid)
 
 
 @contextmanager
-def _bare(files: Path) -> Iterator[Callable[[], Served]]:
+def _bare(files: Path, port: int) -> Iterator[Callable[[], Served]]:
     """Serve the same bytes with a bare app, once they are in `files`; yield how to wait for it."""
-    port = _free_port()
     command = [sys.executable, str(Path(__file__)), "--bare", str(files), str(port)]
-    with _running(command, subprocess.DEVNULL, {}) as pid:
+    with running(command, subprocess.DEVNULL, {}) as pid:
 
         def served() -> Served:
-            _wait_for(port)
+            wait_for(port)
             return Served(port=port, pid=pid)
 
         yield served
-
-
-@contextmanager
-def _running(command: Sequence[str], stderr: int, told: dict[str, str]) -> Iterator[int]:
-    with subprocess.Popen(command, env={**os.environ, **told}, stderr=stderr) as running:
-        try:
-            yield running.pid
-        finally:
-            running.terminate()
 
 
 def bare(files: Path, port: int) -> None:
@@ -338,24 +329,6 @@ def bare(files: Path, port: int) -> None:
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     config = uvicorn.Config(app, http="h11", log_level="warning", server_header=False)
     uvicorn.Server(config).run(sockets=[listener])
-
-
-def _free_port() -> int:
-    with socket.create_server((HOST, 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
-
-
-def _wait_for(port: int) -> None:
-    """Return once somebody listens there."""
-    end = time.monotonic() + START_SECONDS
-    while time.monotonic() < end:
-        try:
-            with socket.create_connection((HOST, port)):
-                return
-        except OSError:
-            time.sleep(0.05)
-    raise SystemExit(f"nobody listens on port {port}")
 
 
 def _textual(files: dict[str, bytes]) -> dict[str, str]:
@@ -421,8 +394,8 @@ def _require(holds: bool, otherwise: str) -> None:
 def _given() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--statements", type=int, default=2_000, metavar="N", help="published")
-    parser.add_argument("--requests", type=int, default=500, metavar="N", help="in a round")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="of each route")
+    parser.add_argument("--requests", type=int, default=100, metavar="N", help="in a round")
+    parser.add_argument("--rounds", type=int, default=25, metavar="N", help="of each route")
     parser.add_argument("--json", action="store_true", help="one object on stdout")
     parser.add_argument("--bare", nargs=2, metavar=("FILE", "PORT"), help=argparse.SUPPRESS)
     return parser.parse_args()

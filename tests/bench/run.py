@@ -1,0 +1,305 @@
+"""A pack maker's whole run beside raw signature checks of the same statements, in the same run.
+
+Run: `uv run python tests/bench/run.py [--statements 2000] [--suppliers 20] [--workers 2] [--json]`
+
+Statements are those of `verify.py`: ten own lines of three components, two inputs. Each buys two
+others, so that all are upstream of one pack. Suppliers are real nodes in processes of their own,
+asked over loopback HTTP. The clock runs from the first question to the total.
+
+- seconds: logs and statements fetched, verified in bulk, stored, chosen, added up;
+- sign_seconds: the single signature checks that come before a result is signed, not in `seconds`;
+- raw_seconds: `Ed25519PublicKey.verify` of as many statements on one core, half before, half after;
+- ratio: seconds over raw_seconds;
+- peak_mb: the most memory that this process held, and its workers beside it;
+- again_seconds: the same run after one supplier corrected one statement, single checks included;
+- again_cone: of how many statements the result changed with it;
+- again_computed: how many were added up anew, the rest being known from the run before;
+- parts: where the seconds went.
+"""
+
+import argparse
+import asyncio
+import json
+import resource
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+
+from companies import STAGES, WITNESSES, Company, activity, bought, partial
+from msgspec import structs
+from processes import HOST, free_port, running, wait_for
+from verify import OWN_LINES, Chunk
+
+from bcca_node.app import create_server
+from bcca_node.demo.loopback import Loopback
+from bcca_node.ledger import node as nodes
+from bcca_node.ledger.node import Node
+from bcca_node.ledger.publish import publish
+from bcca_node.ledger.status import replacing
+from bcca_node.ledger.trust import FILE as POLICY
+from bcca_node.network.client import Fetcher
+from bcca_node.packmaker import collect as collecting
+from bcca_node.packmaker import held
+from bcca_node.packmaker.collect import Collected
+from bcca_node.packmaker.held import Held
+from bcca_node.packmaker.plan import Plan
+from bcca_node.packmaker.run import Order, Sum, add_up
+from bcca_node.packmaker.sweeps import sweep_rarely
+from bcca_node.settings import Settings
+from bcca_node.sharing import press
+from bcca_node.storage import logs, pages, statements
+from bcca_protocol import checkpoint, own
+from bcca_protocol.aggregate import aggregate
+from bcca_protocol.cones import Known
+from bcca_protocol.entry import Status
+from bcca_protocol.note import Note
+from bcca_protocol.period import Span
+from bcca_protocol.statement import PartialFootprint
+
+PASSPHRASE = "it protects a bench"  # noqa: S105
+SCRYPT_N = 2**4
+SERVERS = 2  # processes that serve the suppliers between them
+RAW = 4_000  # raw checks that are timed on either side of the run
+BATCH = 1_000  # statements that are published at a time
+_AGAIN = "import sys; sys.path.insert(0, sys.argv.pop(1)); import run; run.main()"
+PERIOD = Span("2025-01-01T00:00:00Z", "2026-01-01T00:00:00Z")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """How much is measured, and by how many workers."""
+
+    statements: int
+    suppliers: int
+    workers: int | None
+
+
+class Market:
+    """Suppliers and a pack maker, founded in a folder; product n buys 2n + 1 and 2n + 2."""
+
+    def __init__(self, asked: Asked, folder: Path) -> None:
+        """Found them, and publish all their statements."""
+        self._asked = asked
+        self.nodes = [
+            _found(folder / f"s{n}", f"supplier{n}.example/bcca") for n in range(asked.suppliers)
+        ]
+        self.pack = _found(folder / "pack", "pack.example/bcca")
+        self._companies = [Company(origin=node.origin) for node in (*self.nodes, self.pack)]
+        for node, company in zip((*self.nodes, self.pack), self._companies, strict=True):
+            company.supplier = structs.replace(company.supplier, key=node.log_key.encode())
+        policy = self._policy()
+        for node in (*self.nodes, self.pack):
+            (node.settings.data / POLICY).write_text(policy, encoding="utf-8")
+        for number, node in enumerate(self.nodes):
+            products = range(number, asked.statements, asked.suppliers)
+            for start in range(0, len(products), BATCH):
+                publish(node, [self.part(each) for each in products[start : start + BATCH]])
+            _witness(node)
+        root = self._part(asked.statements, len(self.nodes), [0])
+        publish(self.pack, [root])
+        _witness(self.pack)
+
+    def close(self) -> None:
+        """Close every database."""
+        for node in (*self.nodes, self.pack):
+            node.close()
+
+    def part(self, product: int, output: str = "1") -> PartialFootprint:
+        """Return what its supplier says of a product."""
+        needed = [n for n in (2 * product + 1, 2 * product + 2) if n < self._asked.statements]
+        return self._part(product, product % len(self.nodes), needed, output)
+
+    def _part(
+        self, product: int, maker: int, needed: Sequence[int], output: str = "1"
+    ) -> PartialFootprint:
+        lines = [activity(product, n, STAGES[n % 2]) for n in range(OWN_LINES)]
+        bom = [
+            bought(product, OWN_LINES + n, of, self._companies[of % len(self.nodes)])
+            for n, of in enumerate(needed)
+        ]
+        made = partial(self._companies[maker], product, lines, bom, output)
+        return own.with_footprint(made)
+
+    def correct(self, product: int) -> None:
+        """Let a supplier correct one statement."""
+        node = self.nodes[product % len(self.nodes)]
+        urn = self.part(product).product.id
+        with node.database.read() as session:
+            [old] = statements.current(session, [urn], logs.size(session))
+        publish(node, [replacing(self.part(product, "2"), old.commitment, Status.CORRECTED)])
+        _witness(node)
+
+    def _policy(self) -> str:
+        known = [f"log {n.log_key.encode()} {n.settings.url}/log" for n in (*self.nodes, self.pack)]
+        known += [f"witness w{n} {each.key.encode()}" for n, each in enumerate(WITNESSES)]
+        return "\n".join([*known, "group five 4 w0 w1 w2 w3 w4", "quorum five", ""])
+
+
+def measure(asked: Asked, folder: Path) -> dict[str, object]:
+    """Return the report."""
+    with closing(Market(asked, folder)) as market, _served(market):
+        before = _raw()
+        took, first, collected = _run(market, asked)
+        peak, found = _peak(), len(collected.reached) - 1
+        is_whole, before_change = not first.totals.incomplete, _weights(first)
+        known = Known()
+        aggregate(first.totals.graph, [first.needed.root], known)  # as whoever runs again keeps it
+        del first, collected
+        market.correct(asked.statements // 2)
+        again_took, again, _ = _run(market, asked, known)
+        raw = (before + _raw()) / 2 * asked.statements
+    seconds = took["collect"] + took["add_up"]
+    if found != asked.statements or not is_whole:
+        raise SystemExit(f"{found} of {asked.statements} statements were reached and added up")
+    return {
+        "statements": asked.statements,
+        "suppliers": asked.suppliers,
+        "seconds": round(seconds, 3),
+        "raw_seconds": round(raw, 3),
+        "ratio": round(seconds / raw, 3),
+        "sign_seconds": round(took["sign"], 3),
+        "peak_mb": peak,
+        "again_seconds": round(sum(again_took.values()), 3),
+        "again_cone": sum(
+            before_change.get(name) != weight for name, weight in _weights(again).items()
+        ),
+        "again_computed": known.computed,
+        "parts": {name: round(each, 3) for name, each in took.items()},
+        "again_parts": {name: round(each, 3) for name, each in again_took.items()},
+    }
+
+
+def _run(
+    market: Market, asked: Asked, known: Known | None = None
+) -> tuple[dict[str, float], Sum, Collected]:
+    """Return the seconds of each part of a run, and what came of it."""
+    node = market.pack
+    product = market.part(0).product.id.replace("000000", f"{asked.statements:06d}")
+    began = time.perf_counter()
+    root = _root(node, product)
+    collected = asyncio.run(_collected(market, root, asked))
+    done = time.perf_counter()
+    order = Order(product=product, amount=None, at=node.clock(), known=known)
+    added = add_up(node, collected, root, order)
+    end = time.perf_counter()
+    took = {"collect": done - began - collected.proving, "add_up": end - done}
+    return {**took, "sign": collected.proving}, added, collected
+
+
+async def _collected(market: Market, root: Held, asked: Asked) -> Collected:
+    node = market.pack
+    plan = Plan(period=PERIOD, at=node.clock(), workers=asked.workers, max_age=10**9)
+    async with Fetcher([HOST]) as fetcher:
+        return await collecting.collect(node, fetcher, [root], plan)
+
+
+def _root(node: Node, product: str) -> Held:
+    with node.database.read() as session:
+        log = held.own_log(node, session, node.trust.required(), at=node.clock())
+        [root] = held.own_parts(session, product, log)
+    return root
+
+
+def _weights(added: Sum) -> dict[tuple[str, str], tuple[Decimal, ...]]:
+    """Return what one unit of each product weighs."""
+    parts = added.totals.graph.parts
+    return {(parts[i].issuer, parts[i].product): v for i, v in added.totals.vectors.items()}
+
+
+def _raw() -> float:
+    """Return the seconds of one raw check."""
+    chunk = Chunk.of(0, 1_000)
+    began = time.perf_counter()
+    for _ in range(RAW // 1_000):
+        chunk.raw()
+    return (time.perf_counter() - began) / RAW
+
+
+def _peak() -> int:
+    """Return the megabytes that this process held at most, and the largest of its workers."""
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(resource.getrusage(kind).ru_maxrss for kind in kinds) // 1024
+
+
+def _found(folder: Path, origin: str) -> Node:
+    port = free_port()
+    settings = Settings(
+        data=folder, origin=origin, name=origin, url=f"http://{HOST}:{port}", host=HOST, port=port
+    )
+    return nodes.found(settings, PASSPHRASE, scrypt_n=SCRYPT_N)
+
+
+def _witness(node: Node) -> None:
+    """Sign the newest head, have five witnesses cosign it, and pack what is public under it."""
+    with node.database.write() as session:
+        head, size = logs.last_head(session), logs.size(session)
+        if head is None:
+            raise SystemExit(f"{node.origin}: nothing was published")
+        note = Note.parse(head.note)
+        cosigned = [checkpoint.cosign(note.text, each, at=node.clock()) for each in WITNESSES]
+        whole = note.with_signatures(cosigned).encode()
+        logs.put_head(session, replace(head, note=whole, published=True))
+    for number in range(-(-size // pages.WIDTH)):
+        press.page(node, number)
+
+
+@contextmanager
+def _served(market: Market) -> Iterator[None]:
+    """Serve the suppliers in processes of their own."""
+    with ExitStack() as stack:
+        for turn in range(SERVERS):
+            mine = [str(node.settings.data) for node in market.nodes[turn::SERVERS]]
+            command = [sys.executable, __file__, "--serve", *mine]
+            stack.enter_context(running(command, subprocess.DEVNULL, {}))
+        for node in market.nodes:
+            wait_for(node.settings.port)
+        yield
+
+
+def _serve(folders: Sequence[str]) -> None:
+    """Serve nodes until this process is ended."""
+    with Loopback() as loopback:
+        for folder in folders:
+            node = Node.open(Settings.load(Path(folder)))
+            listener = socket.create_server((HOST, node.settings.port))
+            loopback.serve(create_server(node), listener)
+        while True:
+            time.sleep(60)
+
+
+def main() -> None:
+    """Print the report, as JSON or for people."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--statements", type=int, default=2_000, metavar="N")
+    parser.add_argument("--suppliers", type=int, default=20, metavar="N")
+    parser.add_argument("--workers", type=int, help="processes that verify (default: one per core)")
+    parser.add_argument("--json", action="store_true", help="one object on stdout")
+    parser.add_argument("--serve", nargs="+", metavar="FOLDER", help=argparse.SUPPRESS)
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    told = parser.parse_args()
+    if told.serve:
+        _serve(told.serve)
+        return
+    if not told.inside:  # a worker runs the file again that began its parent: there is none now
+        here = str(Path(__file__).parent)
+        again = [sys.executable, "-c", _AGAIN, here, *sys.argv[1:], "--inside"]
+        raise SystemExit(subprocess.run(again, check=False).returncode)
+    asked = Asked(statements=told.statements, suppliers=told.suppliers, workers=told.workers)
+    sweep_rarely()  # as `bcca` does
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure(asked, Path(folder))
+    if told.json:
+        sys.stdout.write(json.dumps(found) + "\n")
+        return
+    sys.stdout.writelines(f"{name:>14} {value}\n" for name, value in found.items())
+
+
+if __name__ == "__main__":
+    main()
