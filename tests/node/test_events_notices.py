@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bcca_node.app import create_server
+from bcca_node.demo.sharing import partner_of
 from bcca_node.ledger import status
 from bcca_node.ledger.copied import LOG, Address
 from bcca_node.ledger.copying import Reader
@@ -24,7 +25,7 @@ from bcca_node.partners import outbox
 from bcca_node.partners.clerk import Clerk, Pace
 from bcca_node.partners.event import StatementEvent
 from bcca_node.partners.notices import LOOKED_AFTER, Notices
-from bcca_node.storage import grants, news, partners, seen, statements
+from bcca_node.storage import grants, leaving, news, partners, seen, statements
 from bcca_node.storage import outbox as stored
 from bcca_node.storage.calls import Fetch
 from bcca_node.storage.dealings import PartnerRow
@@ -32,7 +33,6 @@ from bcca_node.storage.grants import Grant, Scope
 from bcca_node.storage.outbox import State
 from bcca_node.storage.partners import Partner, PartnerRole
 from bcca_node.storage.seen import FetchedStatement
-from bcca_protocol.keys import Role
 from bcca_protocol.statement import PartialFootprint
 
 Part = Callable[..., PartialFootprint]
@@ -67,17 +67,8 @@ def keep() -> Iterator[Callable[..., Clerk]]:
 
 
 def partner(node: Node) -> Partner:
-    return Partner(
-        origin=node.origin,
-        name="",
-        url=node.settings.url,
-        log_key=node.log_key.encode(),
-        request_key=node.keystore.record(Role.REQUEST).key.encode(),
-        seal_key=node.keystore.record(Role.SEAL).key.encode(),
-        roles=frozenset({PartnerRole.CUSTOMER}),
-        since=0,
-        proven_at=node.clock(),
-    )
+    known = partner_of(node, [PartnerRole.CUSTOMER])
+    return dataclasses.replace(known, name="", since=0, proven_at=node.clock())
 
 
 def released(node: Node, *predicates: PartialFootprint) -> list[str]:
@@ -106,6 +97,15 @@ def fetched(node: Node, by: Node, commitment: str) -> None:
         at=node.clock(),
     )
     node.calls.note([one], now=node.clock())
+
+
+def passed_on(nodes: list[Node], part: Part) -> str:
+    """Publish a statement that the second node holds, and has shown to the third."""
+    supplier, customer, further = nodes[:3]
+    (first,) = released(supplier, part(supplier.origin))
+    held(customer, supplier, first)
+    fetched(customer, further, first)
+    return first
 
 
 def held(node: Node, of: Node, commitment: str) -> None:
@@ -192,7 +192,7 @@ def test_who_was_granted_a_statement_is_told_and_who_is_no_partner_is_not(
     grant = Grant(partner=customer.origin, scope=Scope.STATEMENT, about=first, given=0)
     with supplier.database.write() as session:
         grants.put(session, grant)
-        partners.drop(session, other.origin)
+        leaving.forget(session, other.origin)
     released(supplier, part(supplier.origin, year=2026, follows=first))
     Notices(supplier).tell()
 
@@ -222,10 +222,8 @@ def test_who_was_just_answered_is_told_though_the_access_log_says_so_later(
 def test_who_got_the_statement_of_another_from_here_is_told_what_that_log_says(
     nodes: list[Node], part: Part
 ) -> None:
+    first = passed_on(nodes, part)
     supplier, customer, further = nodes[:3]
-    (first,) = released(supplier, part(supplier.origin))
-    held(customer, supplier, first)
-    fetched(customer, further, first)
     notices = Notices(customer)
     before = notices.tell()
     status.revoke(supplier, first)
@@ -242,10 +240,8 @@ def test_who_got_the_statement_of_another_from_here_is_told_what_that_log_says(
 def test_attack_a_partner_that_lies_about_another_is_passed_on_by_nobody(
     nodes: list[Node], part: Part
 ) -> None:
-    supplier, customer, further = nodes[:3]
-    (first,) = released(supplier, part(supplier.origin))
-    held(customer, supplier, first)
-    fetched(customer, further, first)
+    first = passed_on(nodes, part)
+    supplier, customer = nodes[:2]
     lie = news.News(
         id=events.new_id(),
         partner=nodes[3].origin,

@@ -24,7 +24,7 @@ from bcca_node.partners.event import (
     Wanted,
 )
 from bcca_node.sharing.caller import Caller, Kind
-from bcca_node.storage import grants, inbox, news, partners
+from bcca_node.storage import grants, inbox, leaving, news, partners
 from bcca_node.storage.dealings import PartnerRow, ReceivedRow
 from bcca_node.storage.grants import Appointment
 from bcca_protocol import period
@@ -150,7 +150,7 @@ def test_attack_a_stranger_is_told_the_same_whatever_it_sends(
 
 def test_attack_who_was_a_partner_once_tells_nothing_any_more(us: Node, them: Node) -> None:
     with us.database.write() as session:
-        partners.drop(session, them.origin)
+        leaving.forget(session, them.origin)
 
     assert post(them, us, corrected(them)).status == 403
     assert all_news(us) == []

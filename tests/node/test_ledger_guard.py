@@ -459,7 +459,7 @@ def test_attack_what_an_old_copy_entered_without_a_policy_is_shown_to_nobody(
 
     for each in network[1:]:
         with each.database.read() as session:
-            assert [head.size for head in met.up_to(session, node.origin, 100)] == [7]
+            assert [head.size for head in met.every(session, node.origin)] == [7]
 
 
 # A thief of the log key.

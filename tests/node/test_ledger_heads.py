@@ -60,7 +60,7 @@ def test_heads_of_one_tree_are_no_misbehaviour(database: Database) -> None:
             assert heads.meet(session, LOG.key, head_of(grown, size), at=AT) is None
 
     with database.read() as session:
-        assert [each.size for each in stored.up_to(session, ORIGIN, 20)] == [0, 1, 7, 20]
+        assert [each.size for each in stored.every(session, ORIGIN)] == [0, 1, 7, 20]
         assert list(heads.proofs(session)) == []
 
 
@@ -118,7 +118,7 @@ def test_a_proof_that_came_from_elsewhere_is_kept_with_its_heads(database: Datab
         assert heads.contradict(session, found, at=AT) == found
 
     with database.read() as session:
-        assert [each.size for each in stored.up_to(session, ORIGIN, 100)] == [64, 100]
+        assert [each.size for each in stored.every(session, ORIGIN)] == [64, 100]
         assert [each.evidence for each in heads.proofs(session)] == [found.encode()]
 
 
@@ -186,7 +186,7 @@ def test_a_head_that_the_log_did_not_sign_is_not_kept(database: Database, note: 
         heads.meet(session, LOG.key, note, at=AT)
 
     with database.read() as session:
-        assert stored.up_to(session, ORIGIN, 7) == []
+        assert stored.every(session, ORIGIN) == []
 
 
 def test_a_head_of_another_log_by_the_same_key_is_refused(database: Database) -> None:
@@ -228,7 +228,7 @@ def test_a_flood_of_heads_and_of_lies_is_bounded(
             heads.meet(session, LOG.key, head(19, bytes([number]) * 32), at=AT)
 
     with database.read() as session:
-        kept = stored.up_to(session, ORIGIN, 19)
+        kept = stored.every(session, ORIGIN)
         assert len(kept) == 10
         assert len(list(heads.proofs(session))) == 3
 

@@ -234,7 +234,7 @@ def test_a_split_view_is_not_cosigned_and_both_heads_are_kept(network: list[Node
     answer = add_checkpoint(first, AddCheckpoint(old=6, proof=(), note=note).encode())
 
     with first.database.read() as session:
-        kept = heads.up_to(session, node.origin, 6)
+        kept = heads.every(session, node.origin)
         last = witnessed.last(session, node.origin)
     assert answer.status == 422
     assert last == WitnessState(size=6, root=root(node))

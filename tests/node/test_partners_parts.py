@@ -19,6 +19,7 @@ from bcca_node.partners import event, parts, sheet
 from bcca_node.partners.event import Accepted, Pair, PartsEvent, new_id
 from bcca_node.partners.parts import MAX_ASKED
 from bcca_node.storage import outbox, partners
+from bcca_node.storage import pairs as rows
 from bcca_node.storage.partners import Part, Partner, PartnerRole, PartState
 from bcca_protocol.errors import MalformedError, UnusableError
 from bcca_protocol.keys import Algorithm, Role, SeedSigner
@@ -146,7 +147,7 @@ def test_a_number_confirmed_for_two_products_resolves_to_neither(sides: Sides) -
         for each in (URN, OTHER)
     ]
     with sides.supplier.database.write() as session:
-        partners.put_parts(session, both)
+        rows.put(session, both)
 
     assert sides.resolved("4711") is None
 
@@ -237,7 +238,7 @@ def test_proposals_without_end_fill_no_disk(sides: Sides) -> None:
             (MAX_ASKED - 1, URN),
         )
         parts.take(sides.supplier, session, "pack.example", said("proposed", ("one more", URN)))
-        count = partners.part_count(session, "pack.example", PartState.ASKED)
+        count = rows.counts(session, "pack.example")[PartState.ASKED]
 
     assert count == len(known)
 

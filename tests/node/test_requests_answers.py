@@ -7,21 +7,23 @@ from typing import Any
 
 import pytest
 
+from bcca_node.demo.sharing import partner_of
 from bcca_node.ledger.node import Node
 from bcca_node.ledger.publish import publish
-from bcca_node.partners import book, event, inlet, requests
+from bcca_node.partners import answers, book, event, inlet, requests
 from bcca_node.partners.event import RequestEvent, Wanted
 from bcca_node.partners.requests import Remark
 from bcca_node.sharing import access
 from bcca_node.sharing.caller import Caller, Kind
-from bcca_node.storage import grants, logs, outbox, partners, statements
+from bcca_node.storage import grants, logs, outbox, pairs, partners, statements
 from bcca_node.storage import requests as stored
+from bcca_node.storage.grants import Grant, Scope
 from bcca_node.storage.partners import Part, Partner, PartnerRole, PartState
 from bcca_node.storage.requests import Request, State
 from bcca_protocol import period
 from bcca_protocol.errors import UnusableError
 from bcca_protocol.inventory import Interval
-from bcca_protocol.keys import Role, VerifierKey
+from bcca_protocol.keys import VerifierKey
 from bcca_protocol.statement import PartialFootprint
 
 NOW = 1_790_000_000
@@ -120,6 +122,15 @@ class Supplier:
             rights = access.of_partner(session, self.node, self.customers[customer].origin)
             return rights.sees(own)
 
+    def would_answer(self, customer: str, name: str) -> tuple[bool, bool]:
+        """Say whether a request may have an answer, as SQL finds it and as it is then decided."""
+        origin = self.customers[customer].origin
+        with self.node.database.read() as session:
+            size, at = logs.size(session), self.clock.now
+            listed = stored.answerable(session, answers.FOOTPRINTS, size=size, at=at)
+            decided = answers.answer_to(self.node, session, self.request(customer, name))
+        return (origin, name) in listed, decided is not None
+
     def calls_it(self, customer: str, theirs: str, ours: str) -> None:
         """Confirm a customer's part number, as both sides have done."""
         origin = self.customers[customer].origin
@@ -127,7 +138,7 @@ class Supplier:
             partner=origin, theirs=theirs, ours=ours, state=PartState.CONFIRMED, changed=NOW
         )
         with self.node.database.write() as session:
-            partners.put_parts(session, [pair])
+            pairs.put(session, [pair])
 
 
 @pytest.fixture
@@ -137,20 +148,45 @@ def supplier(new_node: Callable[..., Node], part: Write) -> Supplier:
     made = Supplier(node=new_node(clock=clock), clock=clock, part=part)
     for name in ("anode", "cell", "pack"):
         node = new_node(f"{name}.example")
-        partner = Partner(
-            origin=node.origin,
-            name=name,
-            url=node.settings.url,
-            log_key=node.log_key.encode(),
-            request_key=node.keystore.record(Role.REQUEST).key.encode(),
-            seal_key=node.keystore.record(Role.SEAL).key.encode(),
-            roles=frozenset({PartnerRole.CUSTOMER}),
-            since=NOW,
-        )
+        known = partner_of(node, [PartnerRole.CUSTOMER])
+        partner = dataclasses.replace(known, name=name, since=NOW)
         made.customers[name] = partner
         with made.node.database.write() as session:
             partners.put(session, partner)
     return made
+
+
+@pytest.mark.parametrize("sharing", ["public", "downstream", "direct"])
+def test_what_is_had_for_the_asking_is_what_access_shows_its_partner_whatever_was_granted(
+    supplier: Supplier, sharing: str
+) -> None:
+    name = supplier.asks("cell", product=f"{URN}C1")
+    made = supplier.releases("C1", sharing=sharing)
+    cell, pack = (supplier.customers[each].origin for each in ("cell", "pack"))
+    about = {
+        Scope.STATEMENT: (made, "ab" * 32),
+        Scope.PRODUCT: (f"{URN}C1", f"{URN}C2"),
+        Scope.ALL: ("",),
+    }
+    given = [
+        Grant(partner=to, scope=scope, about=each, given=0, until=until, taken_back=taken_back)
+        for to in (cell, pack)
+        for scope, names in about.items()
+        for each in names
+        for until, taken_back in ((None, False), (NOW + 1, False), (NOW, False), (NOW, True))
+    ]
+    seen = set()
+    for each in (None, *given):
+        with supplier.node.database.write() as session:
+            grants.forget(session, cell)
+            grants.forget(session, pack)
+            if each is not None:
+                grants.put(session, each)
+        is_shown = supplier.sees("cell", made)
+        assert supplier.would_answer("cell", name) == (is_shown, is_shown), each
+        seen.add(is_shown)
+
+    assert seen == ({True} if sharing == "public" else {True, False})
 
 
 def test_one_published_statement_answers_every_open_request_for_its_product(

@@ -3,20 +3,20 @@
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from bcca_node.app import desk as served_desk
+from bcca_node.demo.sharing import partner_of
 from bcca_node.ledger.node import Node
 from bcca_node.network import desk as door
 from bcca_node.partners import event, requests
 from bcca_node.partners.event import Wanted
 from bcca_node.storage import partners
-from bcca_node.storage.partners import Partner, PartnerRole
+from bcca_node.storage.partners import Partner
 from bcca_protocol.inventory import Interval
-from bcca_protocol.keys import Role
 
 YEAR = Interval("2025-01-01T00:00:00Z", "2026-01-01T00:00:00Z")
 WANTED = {"period": {"start": YEAR.start, "end": YEAR.end}, "purpose": "a pack", "part": "C-1"}
@@ -45,16 +45,7 @@ class Desk:
 @pytest.fixture
 def desk(new_node: Callable[..., Node]) -> Iterator[Desk]:
     node, other = new_node(), new_node("cell.example")
-    partner = Partner(
-        origin=other.origin,
-        name="Cell works",
-        url=other.settings.url,
-        log_key=other.log_key.encode(),
-        request_key=other.keystore.record(Role.REQUEST).key.encode(),
-        seal_key=other.keystore.record(Role.SEAL).key.encode(),
-        roles=frozenset({PartnerRole.CUSTOMER, PartnerRole.SUPPLIER}),
-        since=node.clock(),
-    )
+    partner = replace(partner_of(other), name="Cell works", since=node.clock())
     with node.database.write() as session:
         partners.put(session, partner)
     with served_desk(node):

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 import msgspec
@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bcca_node.demo.sharing import partner_of
 from bcca_node.ledger.node import Node
 from bcca_node.partners import correspondence, event, requests, states
 from bcca_node.partners.correspondence import Remark
@@ -27,7 +28,6 @@ from bcca_protocol.errors import (
     UnusableError,
 )
 from bcca_protocol.inventory import Interval
-from bcca_protocol.keys import Role
 
 NOW = 1_790_000_000
 CUSTOMER, SUPPLIER = "cell.example", "cathode.example"
@@ -124,17 +124,8 @@ def _usual(kind: str) -> dict[str, object]:
 
 def known(node: Node, of: Node, role: PartnerRole) -> Partner:
     """Make `of` a partner of `node`, as an accepted invitation does."""
+    partner = replace(partner_of(of, [role]), since=NOW)
     with node.database.write() as session:
-        partner = Partner(
-            origin=of.origin,
-            name=of.settings.name,
-            url=of.settings.url,
-            log_key=of.log_key.encode(),
-            request_key=of.keystore.record(Role.REQUEST).key.encode(),
-            seal_key=of.keystore.record(Role.SEAL).key.encode(),
-            roles=frozenset({role}),
-            since=NOW,
-        )
         partners.put(session, partner)
     return partner
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from msgspec import structs
-from tests.node.conftest import PASSPHRASE, partner_of
+from tests.node.conftest import PASSPHRASE
 
+from bcca_node.demo.sharing import partner_of
 from bcca_node.ledger import keys
 from bcca_node.ledger.node import Node
 from bcca_node.ledger.publish import publish

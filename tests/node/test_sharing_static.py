@@ -168,6 +168,7 @@ def test_only_what_is_new_is_written(node: Node, part: Part, folder: Path) -> No
         "log/tile/entries/000.p/8",
         f"statements/{name}",
         f"products/{product}.jsonl",
+        "pages/0",
     }
     assert before.keys() <= after.keys()
 

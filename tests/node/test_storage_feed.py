@@ -15,7 +15,8 @@ from bcca_node.ledger.witnessing import witness
 from bcca_node.network.client import Fetcher
 from bcca_node.network.guard import hosts_of
 from bcca_node.packmaker import held
-from bcca_node.packmaker.collect import Plan, collect
+from bcca_node.packmaker.collect import collect
+from bcca_node.packmaker.plan import Plan
 from bcca_node.storage import feed, logs, seen, statements
 from bcca_node.storage.database import Database
 from bcca_node.storage.logs import Head

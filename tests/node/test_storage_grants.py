@@ -42,7 +42,8 @@ def test_a_grant_holds_until_its_time_and_the_later_word_counts(
         assert grants.live(session, "a.example", 20) == [(Scope.PRODUCT, "urn:x:y")]
         assert grants.drop(session, "a.example", Scope.PRODUCT, "urn:x:y", at=0)
         assert not grants.drop(session, "a.example", Scope.PRODUCT, "urn:x:y", at=0)
-        assert grants.every(session) == [last, grant("b.example", Scope.ALL, "")]
+        assert grants.of(session, "a.example") == [last]
+        assert grants.of(session, "b.example") == [grant("b.example", Scope.ALL, "")]
 
 
 def test_an_appointment_holds_until_its_time_or_its_recipient_goes(
@@ -63,7 +64,7 @@ def test_an_appointment_holds_until_its_time_or_its_recipient_goes(
         assert not grants.dismiss(session, "a.example", "audit.example")
         grants.forget(session, "b.example")
         assert grants.appointments(session) == []
-        assert grants.every(session) == []
+        assert grants.of(session, "b.example") == []
 
 
 def test_statements_are_listed_without_what_they_say(new_url: Callable[[], str]) -> None:

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from bcca_node.ledger.trust import FILE as POLICY
-from bcca_node.packmaker.run import add_up, state
+from bcca_node.packmaker.run import Order, add_up, state
 from bcca_protocol import bundle, issue, wire
 from bcca_protocol.__main__ import HOLDS, INCOMPLETE, REFUSED, UNUSABLE
 from bcca_protocol.__main__ import main as bcca_verify
@@ -369,7 +369,8 @@ def signed_bytes(market: Any, pack: str, concurrency: int) -> bytes:
     node = market.member(HEAD).node
     found = market.collect(pack, concurrency=concurrency)
     [root] = [each for each in found.reached.values() if each.part.product == pack]
-    stated = state(node, add_up(found, root, None), at=node.clock())
+    order = Order(product=pack, amount=None, at=node.clock())
+    stated = state(node, add_up(node, found, root, order), at=node.clock())
     made = issue.issue(stated, node.keys.signer(Role.STATEMENT), node.keys.secret)
     return made.encode()
 

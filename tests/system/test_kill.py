@@ -24,6 +24,7 @@ import uvicorn
 from sqlmodel import col, select
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
+from tests.conftest import footprint_of, policy_text
 
 from bcca_node.app import create_app
 from bcca_node.demo.loopback import Loopback, listen, url_of
@@ -42,14 +43,9 @@ from bcca_protocol.checkpoint import Checkpoint
 from bcca_protocol.entry import StatementEntry, parse_entry
 from bcca_protocol.envelope import Envelope
 from bcca_protocol.errors import UnavailableError
-from bcca_protocol.footprint import Components, Stages
 from bcca_protocol.history import History
-from bcca_protocol.inventory import Activity, Amount, Factor, Interval
-from bcca_protocol.issue import UNSET_NONCE
-from bcca_protocol.keys import Role
 from bcca_protocol.merkle import Tree, leaf_hash
 from bcca_protocol.note import Note
-from bcca_protocol.statement import Method, PartialFootprint, Producer, Product
 
 KILLS = int(os.environ.get("BCCA_KILLS", "12"))
 SEED = os.environ.get("BCCA_SEED", "one seed for all of it")
@@ -224,15 +220,13 @@ class Company:
 
     def __enter__(self) -> Self:
         loopback = self._stack.enter_context(Loopback())
+        witnesses = [each.node for each in self.witnesses]
         with closing(Node.open(self._settings)) as node:
-            policy = [f"log {node.log_key.encode()} {self._url}/log"]
-        for number, each in enumerate(self.witnesses):
-            key = each.node.keystore.record(Role.WITNESS).key.encode()
-            policy.append(f"witness w{number} {key} {each.node.settings.url}/witness")
+            policy = policy_text([node], witnesses, 4)
+        for each in self.witnesses:
             loopback.serve(each.server(), each.listener)
-        policy += ["group g 4 w0 w1 w2 w3 w4", "quorum g", ""]
-        for data in (self._data, *(each.node.settings.data for each in self.witnesses)):
-            (data / "policy.txt").write_text("\n".join(policy), encoding="utf-8")
+        for data in (self._data, *(each.settings.data for each in witnesses)):
+            (data / "policy.txt").write_text(policy, encoding="utf-8")
         for thread in (*self._clients, *self._others):
             thread.start()
         return self
@@ -363,7 +357,10 @@ class Company:
         """Publish until it is over; what was not answered is asked again."""
         chance, number = random.Random(f"{SEED} {client}"), 0  # noqa: S311
         while not self._is_over.is_set():
-            made = [part(f"C{client}-{number + each}") for each in range(chance.randint(1, 4))]
+            made = [
+                footprint_of(ORIGIN, f"C{client}-{number + each}")
+                for each in range(chance.randint(1, 4))
+            ]
             number += len(made)
             while not self._is_over.is_set():
                 if not is_open(self._data):
@@ -425,44 +422,3 @@ def _require_heads(entries: list[bytes], heads: Mapping[int, str]) -> None:
             tree.append(leaf_hash(entry))
         at = size
         assert tree.root().hex() == heads[size]
-
-
-def part(product: str) -> PartialFootprint:
-    factor = Factor(
-        kind="secondary",
-        source="a database",
-        dataset="nickel sulfate",
-        geography="GLO",
-        unit="kg",
-        gas="co2e",
-        values=Components(fossil="3"),
-    )
-    activity = Activity(
-        id="a1",
-        name="nickel sulfate",
-        stage="production",
-        kind="material",
-        amount="2",
-        unit="kg",
-        amount_kind="calculated",
-        factor=factor,
-    )
-    told: dict[str, Any] = {
-        "method": Method(
-            standards=("ISO 14067",), gwp="AR6", recycling="cutOff", electricity="market"
-        ),
-        "footprint": Stages(production=Components(fossil="6")),
-    }
-    return PartialFootprint(
-        issuer=ORIGIN,
-        nonce=UNSET_NONCE,
-        product=Product(id=f"urn:bcca:case:t:{product}", name=product),
-        producer=Producer(name="Cathode GmbH"),
-        period=Interval("2025-01-01T00:00:00Z", "2026-01-01T00:00:00Z"),
-        sharing="public",
-        declared_unit=Amount("1", "kg"),
-        output=Amount("1", "kg"),
-        activities=(activity,),
-        inputs=(),
-        **told,
-    )

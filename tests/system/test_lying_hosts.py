@@ -249,7 +249,8 @@ def test_a_cut_stream_of_statements_is_not_taken_for_absence(
     market: Any, lies: Any, change: Callable[[bytes], bytes]
 ) -> None:
     product = market.sold("7")
-    market.lies(STATEMENTS, lies.changes(change))
+    no_page = lies.answers(b"")  # then it is asked for its products one by one
+    market.lies(STATEMENTS, lies.in_turn(no_page, lies.changes(change)))
 
     require_refused(market.trouble(product), f"{market.member(LIAR).url}{STATEMENTS}", "count")
 
@@ -389,7 +390,8 @@ def test_a_descriptor_with_escapes_in_its_name_is_refused(market: Any, lies: Any
 
 def test_statements_at_somebody_elses_host_who_has_none_are_a_gap(market: Any, lies: Any) -> None:
     product = market.sold("7")
-    described(market, lies, statements=f"{market.member(HONEST).url}/statements")
+    url = f"{market.member(HONEST).url}/statements"
+    described(market, lies, statements=url, pages=f"{url}?page=")
 
     require_refused(market.gap(product), product, market.origin(LIAR), "no statement for")
 

@@ -142,7 +142,7 @@ def test_a_supplier_that_answers_twice_differently_is_taken_at_all_it_said(
     first, second = (
         lies.answers(market.lines(*each)) for each in ([items[old.commitment]], items.values())
     )
-    market.lies("/statements", lies.in_turn(first, second))
+    market.lies("/statements", lies.in_turn(lies.answers(b""), first, second))
 
     outcome = market.run(pack)
 
