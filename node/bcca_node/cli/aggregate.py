@@ -34,6 +34,12 @@ DONE, INCOMPLETE = 0, 3
 ProductArgument = Annotated[
     str, typer.Argument(metavar="PRODUCT", help="A URN, the last part of one, or a name.")
 ]
+AmountOption = Annotated[
+    str | None, typer.Option(help="How much of it; one declared unit unless told.")
+]
+AgeOption = Annotated[
+    str, typer.Option(help="Ask anew for logs that no quorum has seen for longer, as 12h, 30d.")
+]
 
 _EXAMPLE = "Example: bcca aggregate P001 --amount 1 --data node"
 
@@ -46,13 +52,8 @@ def add(app: typer.Typer) -> None:
 def aggregate(
     product: ProductArgument,
     data: DataOption,
-    amount: Annotated[
-        str | None, typer.Option(help="How much of it; one declared unit unless told.")
-    ] = None,
-    max_age: Annotated[
-        str,
-        typer.Option(help="Ask anew for logs that no quorum has seen for longer, as 12h, 30d."),
-    ] = "1d",
+    amount: AmountOption = None,
+    max_age: AgeOption = "1d",
     rules: RulesOption = None,
     cut_off: CutOffOption = None,
     substitute: SubstituteOption = None,
@@ -96,6 +97,11 @@ def aggregate(
             )
             run = asyncio.run(_run(node, order))
         kept = runs.keep(node, run, order, name).name
+    return _told(run, kept, as_json=as_json)
+
+
+def _told(run: Run, kept: str, *, as_json: bool) -> int:
+    """Print what came of a run, which is kept under that name; return the exit status."""
     gaps = list(gaps_in(run))
     if as_json:
         put_json(document.as_json(run, gaps) | {"run": kept})
