@@ -32,11 +32,15 @@ class Keeping(StrEnum):
 
 
 def chosen(session: Session, product: str, told: Keeping | None) -> Keeping:
-    """Return what was told, else what the newest roll-up of the product does; open by default."""
+    """Return what was told, else what the newest roll-up of the product does; open by default.
+
+    Where none stands any more, a recipe that was ever kept stays secret.
+    """
     if told is not None:
         return told
     rolled = _standing(session, product)
-    return Keeping.SECRET if rolled and rolled[-1].manifest is None else Keeping.OPEN
+    is_secret = rolled[-1].manifest is None if rolled else recipes.is_kept(session, product)
+    return Keeping.SECRET if is_secret else Keeping.OPEN
 
 
 def conceal(

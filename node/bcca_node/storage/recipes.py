@@ -27,6 +27,11 @@ def get(session: Session, digest: str) -> bytes | None:
     return None if row is None else row.content
 
 
+def is_kept(session: Session, product: str) -> bool:
+    """Say whether any recipe of a product was ever kept secret."""
+    return session.exec(select(RecipeRow).where(RecipeRow.product == product)).first() is not None
+
+
 def behind(session: Session) -> frozenset[str]:
     """Return the partial footprints of the products whose recipe was ever kept secret.
 

@@ -12,6 +12,7 @@ from bcca_node.sharing import access
 from bcca_node.storage import grants, listed, partners, statements
 from bcca_node.storage.grants import Grant, Scope
 from bcca_protocol.__main__ import main as bcca_verify
+from bcca_protocol.envelope import Envelope
 from bcca_protocol.statement import FOOTPRINT
 
 PACK = "urn:bcca:case:t:P1"
@@ -51,6 +52,17 @@ def test_a_recipe_stays_secret_until_its_owner_says_otherwise(desk: Any, secret:
 
     assert again == first  # made of the same, it stands: nothing is corrected
     assert told(secret.pack) != first
+
+
+def test_a_recipe_stays_secret_when_its_roll_up_was_revoked(desk: Any, secret: Any) -> None:
+    with secret.pack.database.read() as session:
+        found = statements.current(session, [PACK], 1_000)
+    (rolled,) = [each for each in found if each.kind == FOOTPRINT]
+    revoked = desk.bcca("status", "revoke", rolled.commitment, data=secret.pack)
+    again = desk.bcca("aggregate", "P1", data=secret.pack)
+
+    assert (revoked.status, again.status) == (0, 0), revoked.err + again.err
+    assert b"manifestDigest" in Envelope.parse(told(secret.pack)).payload
 
 
 def test_its_owner_explains_it_and_hands_it_over_in_a_bundle(
