@@ -13,7 +13,6 @@ from bcca_protocol.audit import OnStep, Report
 from bcca_protocol.bundle import RecipeLine, StatementLine
 from bcca_protocol.demand import Demand
 from bcca_protocol.exemption import Line, Statements, statements_in
-from bcca_protocol.quantity import ZERO, exact
 from bcca_protocol.recipe import revealed
 from bcca_protocol.rules import RuleSet
 from bcca_protocol.statement import FootprintRollUp
@@ -62,11 +61,6 @@ class Recalled:
     def dropped(self) -> frozenset[tuple[int, int]]:
         """Return the own lines that were cut off: part, and place among its lines."""
         return frozenset((each.part, each.at) for each in self._dropped())
-
-    def cut_kg(self) -> Decimal:
-        """Return gross kg CO2e of what was cut off."""
-        with exact():
-            return sum((each.kg for each in self._dropped()), ZERO)
 
     def _dropped(self) -> tuple[Line, ...]:
         repeated = self.report.repeated
