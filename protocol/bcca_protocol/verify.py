@@ -65,7 +65,8 @@ class Verified(Generic[F_co]):
         self, maker: object, fact: F_co, *, index: int, nonce: str, log: VerifiedLog
     ) -> None:
         """Only this module has the right `maker`."""
-        _require_maker(maker)
+        if maker is not _MAKER:
+            raise TypeError("facts are made by bcca_protocol.verify alone")
         self.fact: Final = fact
         self.index, self.nonce = index, nonce
         self.introduced: Final = log.introduced
@@ -97,7 +98,7 @@ def is_signed_part(found: Signed[Fact]) -> TypeGuard[Signed[Part]]:
     return isinstance(found.fact, Part)
 
 
-def verify_in_bulk(envelope: bytes, log: VerifiedLog) -> Verified[Fact]:
+def verify_in_bulk(envelope: bytes | Envelope, log: VerifiedLog) -> Verified[Fact]:
     """Return the fact that the owner of `log` entered with this envelope (SPEC 6.3).
 
     Raises what the step that fails raises, with the statement and the step in front.
@@ -105,7 +106,9 @@ def verify_in_bulk(envelope: bytes, log: VerifiedLog) -> Verified[Fact]:
     return next(verify_all_in_bulk([envelope], log))
 
 
-def verify_all_in_bulk(envelopes: Iterable[bytes], log: VerifiedLog) -> Iterator[Verified[Fact]]:
+def verify_all_in_bulk(
+    envelopes: Iterable[bytes | Envelope], log: VerifiedLog
+) -> Iterator[Verified[Fact]]:
     """Yield what `verify_in_bulk` returns of each envelope; a whole block before its first."""
     return _facts(Verified, (_Check(envelope, log) for envelope in envelopes), _IN_BULK)
 
@@ -123,7 +126,7 @@ def stand(fact: F, nonce: str, log: VerifiedLog) -> Verified[F]:
     return Verified(_MAKER, fact, index=found.index, nonce=nonce, log=log)
 
 
-def require_signed(envelope: bytes, log: VerifiedLog) -> str:
+def require_signed(envelope: bytes | Envelope, log: VerifiedLog) -> str:
     """Return the commitment of a statement that its own key signed (steps 1 to 4, and 8)."""
     check = _Check(envelope, log)
     for step in (_Check.opened, _Check.entered, _Check.signed):
@@ -161,7 +164,7 @@ def verify_all_alone(
 class _Check:
     """The steps of SPEC 6.3 and 6.4 on one envelope, and where they stand."""
 
-    def __init__(self, data: bytes, log: VerifiedLog) -> None:
+    def __init__(self, data: bytes | Envelope, log: VerifiedLog) -> None:
         self._data = data
         self.log = log
         self.step = "1 (envelope)"
@@ -170,7 +173,8 @@ class _Check:
     def opened(self) -> None:
         """Take steps 1 and 2."""
         # 1. A DSSE envelope of in-toto type with exactly one signature and its keyid.
-        envelope = Envelope.parse(self._data)
+        data = self._data
+        envelope = Envelope.parse(data) if isinstance(data, bytes) else data
         self._signature = envelope.only_signature(PAYLOAD_TYPE)
         # 2. The commitment is the SHA-256 of the pre-authentication encoding.
         self._payload = envelope.payload
@@ -292,8 +296,3 @@ def entry_of(envelope: Envelope, key_index: int) -> StatementEntry:
         key=key_index,
         signature_hash=hashlib.sha256(signature.signature).digest(),
     )
-
-
-def _require_maker(maker: object) -> None:
-    if maker is not _MAKER:
-        raise TypeError("facts are made by bcca_protocol.verify alone")

@@ -37,17 +37,17 @@ def check_page(content: bytes, log: VerifiedLog, since: int = 0) -> Checked:
     Left out is what was entered before `since`. Raises MalformedError, LimitError for what is no
     page. A statement that is refused is told, and takes no other with it.
     """
-    came = pages.unpack(content)
+    came = pages.opened(content)
     envelopes = came if since == 0 else [each for each in came if not _is_before(each, log, since)]
-    kept: dict[str, tuple[bytes, Said, Line]] = {}
+    kept: dict[str, tuple[Envelope | bytes, Said, Line]] = {}
     refused: list[str] = []
     for envelope, found in zip(envelopes, _verified(envelopes, log, refused), strict=True):
         if found is not None and isinstance(found.fact, Part | RollUp):
             fact = found.fact
             name = fact.commitment
-            kept[name] = envelope, Said(found.nonce, fact), _line(found, fact)
+            kept[name] = envelope, Said(found.index, found.nonce, fact), _line(found, fact)
     if len(kept) != len(came):
-        content = pages.pack(envelope for envelope, _, _ in kept.values())
+        content = pages.pack(_written(envelope) for envelope, _, _ in kept.values())
     return Checked(
         content=content,
         lines=[line for _, _, line in kept.values()],
@@ -58,22 +58,23 @@ def check_page(content: bytes, log: VerifiedLog, since: int = 0) -> Checked:
 
 def check_signatures(content: bytes, wanted: Sequence[int], log: VerifiedLog) -> list[str]:
     """Return why the own signature of each wanted line of a page fails, nothing if it holds."""
-    envelopes = pages.unpack(content)
+    envelopes = pages.opened(content)
     return [_why_not(envelopes[at], log) for at in wanted]
 
 
-def _is_before(envelope: bytes, log: VerifiedLog, since: int) -> bool:
+def _is_before(envelope: Envelope | bytes, log: VerifiedLog, since: int) -> bool:
     """Say whether a statement was entered before an index; what is none is looked at later."""
     try:
-        entry = verify.entry_of(Envelope.parse(envelope), 0)
+        found = Envelope.parse(envelope) if isinstance(envelope, bytes) else envelope
+        entry = verify.entry_of(found, 0)
     except BccaError:
         return False
-    found = log.history.statements.get(entry.commitment)
-    return found is not None and found.index < since
+    record = log.history.statements.get(entry.commitment)
+    return record is not None and record.index < since
 
 
 def _verified(
-    envelopes: Sequence[bytes], log: VerifiedLog, refused: list[str]
+    envelopes: Sequence[Envelope | bytes], log: VerifiedLog, refused: list[str]
 ) -> Sequence[Verified[Fact] | None]:
     """Return what each envelope says; None where it is refused, and say why."""
     try:
@@ -90,12 +91,16 @@ def _verified(
     return found
 
 
+def _written(envelope: Envelope | bytes) -> bytes:
+    return envelope if isinstance(envelope, bytes) else envelope.encode()
+
+
 def _line(found: Verified[Fact], fact: Part | RollUp) -> Line:
     sharing = fact.sharing if isinstance(fact, Part) else fact.statement.sharing
     return Line(fact.commitment, found.index, fact.product, sharing)
 
 
-def _why_not(envelope: bytes, log: VerifiedLog) -> str:
+def _why_not(envelope: Envelope | bytes, log: VerifiedLog) -> str:
     try:
         verify.require_signed(envelope, log)
     except BccaError as error:

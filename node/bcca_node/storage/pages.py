@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from bcca_protocol.envelope import Envelope, EnvelopeSignature
 from bcca_protocol.errors import LimitError, MalformedError, RefusedError
+from bcca_protocol.limits import MAX_STATEMENT_BYTES
 from bcca_protocol.verify import PAYLOAD_TYPE
 from bcca_protocol.wire import b64, decimal_int, unb64
 
@@ -34,6 +35,9 @@ class Line(NamedTuple):
     sharing: str
 
 
+_SURELY_FITS = (
+    MAX_STATEMENT_BYTES // 2
+)  # bytes of a payload whose envelope is no longer than may be
 _LEVEL = 6  # packed once and kept: level 9 takes twice the time for a hundredth less
 _GZIP = 16 + zlib.MAX_WBITS
 _COUNT, _OTHER = b"# ", b"= "
@@ -52,7 +56,12 @@ def fits(envelopes: Sequence[bytes]) -> bool:
 
 
 def unpack(content: bytes) -> list[bytes]:
-    """Return the envelopes of a page, nothing of them verified.
+    """Return the envelopes of a page, as they were packed; raises as `opened` does."""
+    return [each if isinstance(each, bytes) else each.encode() for each in opened(content)]
+
+
+def opened(content: bytes) -> list[Envelope | bytes]:
+    """Return the envelopes of a page, nothing of them verified; in bytes what is written otherwise.
 
     Raises MalformedError, also for a page that was cut, and LimitError.
     """
@@ -84,7 +93,7 @@ def _other(envelope: bytes) -> bytes:
     return b"%b%b\n" % (_OTHER, b64(envelope).encode())
 
 
-def _envelope(line: bytes) -> bytes:
+def _envelope(line: bytes) -> Envelope | bytes:
     keyid, _, rest = line.partition(b" ")
     if keyid == b"=":
         return unb64(rest.decode("latin-1"), "page of statements")
@@ -98,7 +107,8 @@ def _envelope(line: bytes) -> bytes:
     signature = EnvelopeSignature(
         keyid=name, signature=unb64(written.decode("latin-1"), "page of statements")
     )
-    return Envelope(payload_type=PAYLOAD_TYPE, payload=payload, signatures=(signature,)).encode()
+    found = Envelope(payload_type=PAYLOAD_TYPE, payload=payload, signatures=(signature,))
+    return found if len(payload) < _SURELY_FITS else found.encode()  # whose reader looks closer
 
 
 def _unzipped(content: bytes) -> bytes:
