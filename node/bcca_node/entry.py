@@ -1,8 +1,13 @@
-"""The program `bcca`: Ctrl-C ends it without a stack, even while the rest is still imported."""
+"""The program `bcca`: Ctrl-C ends it without a stack, even while the rest is still imported.
+
+A process that a run starts reads the program's file again, and with it this module, which is why
+the rest is imported by `main` alone: it takes a second.
+"""
 
 import logging
 import signal
 import sys
+from importlib import import_module
 from types import FrameType
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -14,15 +19,13 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 signal.signal(signal.SIGINT, _end)
 
-import bcca_node  # noqa: E402
-from bcca_node import cli  # noqa: E402  # after the handler: it takes a second
-from bcca_node.packmaker.sweeps import sweep_rarely  # noqa: E402
-
 
 def main() -> int:
-    """Run the command line; from here on Ctrl-C is the commands' own to handle."""
+    """Run the command line; once it is imported, Ctrl-C is the commands' own to handle."""
+    cli = import_module("bcca_node.cli")
+    sweeps = import_module("bcca_node.packmaker.sweeps")
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    sweep_rarely()
+    sweeps.sweep_rarely()
     # A command says once what went wrong; `bcca serve`, which has no end to say it at, logs.
-    logging.getLogger(bcca_node.__name__).addHandler(logging.NullHandler())
-    return cli.main()
+    logging.getLogger("bcca_node").addHandler(logging.NullHandler())
+    return int(cli.main())

@@ -2,18 +2,18 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
-from fnmatch import fnmatchcase
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from bcca_protocol.allowing import Called, called, refusal
 from bcca_protocol.cumulative import Leaf
 from bcca_protocol.errors import UnitError
 from bcca_protocol.partial import Bought, Part
-from bcca_protocol.period import Span
+from bcca_protocol.period import Span, moment
 from bcca_protocol.quantity import convert
 from bcca_protocol.results import Substitute
 from bcca_protocol.rules import NEUTRAL_1, RuleSet, parse
 from bcca_protocol.standing import standing_of
-from bcca_protocol.substituted import Substituted, substituted
+from bcca_protocol.substituted import Substituted, is_unsigned_footprint, substituted
 from bcca_protocol.verify import Verified
 
 Offer: TypeAlias = Verified[Part] | Leaf
@@ -24,14 +24,14 @@ Source: TypeAlias = Offer | Substituted
 
 
 class Why(NamedTuple):
-    """Why a statement feeds an input that is not current by rule: for the report."""
+    """Why a statement feeds an input that is not of its site and time: for the report."""
 
-    code: Literal["sibling", "expired"]
+    code: Literal["sibling", "expired", "lagged"]
     words: str
 
 
 class Flagged(NamedTuple):
-    """A statement that the rules allow for want of a current one, and why."""
+    """A statement that the rules allow for want of one of the site and time, and why."""
 
     source: Offer
     why: Why
@@ -46,17 +46,20 @@ class Missing(NamedTuple):
     """An input that nothing feeds: no number, never zero.
 
     `bound` is an estimate in kg CO2e per unit of the line, if one is known; it is never added.
-    Where a current statement is here that cannot be used, nothing may stand in: `is_settled`.
+    Where a current statement is here that cannot be used, nothing may stand in: `is_settled`;
+    `here` names it, or both of two that contradict each other.
     """
 
     reason: str
     bound: Decimal | None = None
     is_settled: bool = False
+    here: tuple[str, ...] = ()
 
 
 Choice: TypeAlias = Verified[Part] | Leaf | Flagged | Substituted | Missing
 Chooser: TypeAlias = Callable[[Part, Bought], Choice]
 StandIns: TypeAlias = Callable[[Part, Bought], Substitute | None]
+_About: TypeAlias = tuple[str, str]  # an origin, and its product
 
 
 CURRENT_ALONE: Final = parse(NEUTRAL_1)
@@ -67,64 +70,88 @@ def nobody(_: Part, __: Bought) -> None:
     """Stand in for nothing."""
 
 
+class Choosing:
+    """The rule of SPEC 9.1 over offers, to which more may be added: a `Chooser`.
+
+    `period` is that of the root part, and stands in where an input does not say when it was
+    acquired. What `stand_ins` states fills what the offers do not.
+    """
+
+    def __init__(
+        self, period: Span, rules: RuleSet = CURRENT_ALONE, stand_ins: StandIns = nobody
+    ) -> None:
+        """Have no offers yet."""
+        self._period, self._rules, self._stand_ins = period, rules, stand_ins
+        self._offers: dict[_About, list[Offer]] = {}
+        self._made: dict[_About, dict[tuple[object, ...], Choice]] = {}
+
+    def add(self, offer: Offer) -> bool:
+        """Take an offer; return whether something was chosen for its product before."""
+        about = offer.fact.issuer, offer.fact.product
+        self._offers.setdefault(about, []).append(offer)
+        return self._made.pop(about, None) is not None
+
+    def drop(self, offer: Offer) -> None:
+        """Take an offer back."""
+        about = offer.fact.issuer, offer.fact.product
+        self._offers[about].remove(offer)
+        self._made.pop(about, None)
+
+    def __call__(self, consumer: Part, bought: Bought) -> Choice:
+        """Return what feeds an input."""
+        about, span = (bought.origin, bought.product), bought.acquired
+        made = self._made.setdefault(about, {})
+        asked = (bought.key, bought.site, bought.pinned, span)
+        choice = made.get(asked)
+        if choice is None:
+            among = _Input(bought, span or self._period, self._period, self._rules).among
+            choice = made[asked] = among(self._offers.get(about, ()))
+        if not isinstance(choice, Missing) and bought.unit != choice.fact.unit:
+            choice = _fitting(bought, choice)
+        return self._stood_in(choice, consumer, bought)
+
+    def _stood_in(self, choice: Choice, consumer: Part, bought: Bought) -> Choice:
+        """Return what stands in for a statement that is missing or expired, else `choice`."""
+        is_open = isinstance(choice, Missing | Flagged) and bought.amount
+        stated = self._stand_ins(consumer, bought) if is_open else None
+        if stated is None or not gives_way(choice, stated):
+            return choice
+        why_not = refusal(stated, bought.product, self._rules, self._called())
+        if why_not is None:
+            found = fitted(substituted(stated, bought, consumer), bought)
+            return choice if isinstance(found, Missing) and isinstance(choice, Flagged) else found
+        if isinstance(choice, Missing):
+            return choice._replace(reason=f"{choice.reason}; {why_not}")
+        return choice
+
+    def _called(self) -> Called:
+        """Return what the offers call their products, as far as the rules ask for that."""
+        offers = (each for offers in self._offers.values() for each in offers)
+        return called((each.fact for each in offers), self._rules)
+
+
 def chooser(
     offers: Iterable[Offer],
     period: Span,
     rules: RuleSet = CURRENT_ALONE,
     stand_ins: StandIns = nobody,
 ) -> Chooser:
-    """Return the rule of SPEC 9.1 over `offers`; what `stand_ins` states fills what they do not.
-
-    `period` is that of the root part, and stands in where an input does not say when it was
-    acquired.
-    """
-    by_product: dict[tuple[str, str], list[Offer]] = {}
+    """Return the rule of SPEC 9.1 over `offers`, as `Choosing` has it."""
+    choose = Choosing(period, rules, stand_ins)
     for each in offers:
-        by_product.setdefault((each.fact.issuer, each.fact.product), []).append(each)
-    made: dict[tuple[str, str, str, str | None, str | None, Span | None], Choice] = {}
-
-    def choose(consumer: Part, bought: Bought) -> Choice:
-        origin, product, span = bought.origin, bought.product, bought.acquired
-        asked = (origin, product, bought.key, bought.site, bought.pinned, span)
-        choice = made.get(asked)
-        if choice is None:
-            found = by_product.get((origin, product), ())
-            choice = made[asked] = _Input(bought, span or period, period, rules).among(found)
-        if isinstance(choice, Missing):
-            return _stood_in(choice, consumer, bought, rules, stand_ins)
-        return choice if bought.unit == choice.fact.unit else _fitting(bought, choice)
-
+        choose.add(each)
     return choose
 
 
-def refusal(stated: Substitute, product: str, rules: RuleSet) -> str | None:
-    """Return why `rules` do not allow `stated` to stand in for `product`; None if they do."""
-    factor = stated.factor
-    if is_mandatory(product, rules):
-        return "the rules want a signed statement of its supplier, and nothing in its place"
-    if factor.kind == "proxy" and not rules.proxies:
-        return f"the rules allow no proxy ({factor.dataset})"
-    if "*" not in rules.secondary and factor.source not in rules.secondary:
-        return f"the rules do not allow factors of {factor.source}"
-    return None
+def gives_way(choice: Choice, stated: Substitute) -> bool:
+    """Say whether a substitute stands where statements alone give `choice` (SPEC 9.1).
 
-
-def is_mandatory(product: str, rules: RuleSet) -> bool:
-    """Say whether the rules want a signed statement for a product, whatever else is known."""
-    return any(fnmatchcase(product, pattern) for pattern in rules.mandatory)
-
-
-def _stood_in(
-    missing: Missing, consumer: Part, bought: Bought, rules: RuleSet, stand_ins: StandIns
-) -> Substituted | Missing:
-    """Return what stands in for a missing statement, else what is missing and why."""
-    stated = None if missing.is_settled or not bought.amount else stand_ins(consumer, bought)
-    if stated is None:
-        return missing
-    why_not = refusal(stated, bought.product, rules)
-    if why_not is not None:
-        return missing._replace(reason=f"{missing.reason}; {why_not}")
-    return fitted(substituted(stated, bought, consumer), bought)
+    It does in a gap; and, where it is an unsigned footprint, in the place of an expired statement.
+    """
+    if isinstance(choice, Missing):
+        return not choice.is_settled
+    is_expired = isinstance(choice, Flagged) and choice.why.code == "expired"
+    return is_expired and is_unsigned_footprint(stated)
 
 
 def fitted(choice: Substituted, bought: Bought) -> Substituted | Missing:
@@ -159,8 +186,20 @@ class _Input:
         valid = [each for each in current if each.fact.validity.end > self._since]
         begun = self._begun(valid)
         if begun:
-            return self._best(begun)
+            return self._lagging(self._best(begun))
         return next(self._allowed(offers, current), None) or self._missing(fits, current, valid)
+
+    def _lagging(self, best: Offer | Missing) -> Choice:
+        """Return the best one, with how many days it lags if it is about a time before the span."""
+        if isinstance(best, Missing) or best.fact.period.overlaps(self._span):
+            return best
+        ended, began = best.fact.period.end, self._span.start
+        days = (moment(began) - moment(ended)).days
+        words = (
+            f"{self._what}: about the time until {ended}, the latest earlier within validity, "
+            f"lag {days} days to {began}"
+        )
+        return Flagged(best, Why("lagged", words))
 
     def _allowed(self, offers: Sequence[Offer], current: Sequence[Offer]) -> Iterator[Flagged]:
         """Yield what the rules allow for want of a current statement: a sibling, an expired one."""
@@ -240,6 +279,7 @@ def _only(offers: Sequence[Offer], measure: Callable[[Part], int | str]) -> Offe
             f"two current statements of {first.fact.issuer} for {first.fact.product} in one "
             f"period: {first.fact.commitment} and {others[0].fact.commitment}",
             is_settled=True,
+            here=(first.fact.commitment, others[0].fact.commitment),
         )
     return first
 
@@ -249,5 +289,7 @@ def _fitting(bought: Bought, choice: Offer | Flagged | Substituted) -> Choice:
     try:
         convert(bought.amount, bought.unit, choice.fact.unit, mass_kg=choice.fact.piece_kg)
     except UnitError as error:
-        return Missing(f"{bought.product} of {bought.origin}: {error}", is_settled=True)
+        here = () if isinstance(choice, Substituted) else (choice.fact.commitment,)
+        reason = f"{bought.product} of {bought.origin}: {error}"
+        return Missing(reason, is_settled=True, here=here)
     return choice

@@ -49,6 +49,12 @@ def kept(market: Any, of: str = LIAR) -> tuple[int, int]:
         return segments.read(session, vkey, ""), segments.count(session, vkey)
 
 
+def ways(market: Any) -> list[tuple[str, str]]:
+    """Return which statement the pack maker has found to feed which."""
+    with market.member(HEAD).node.database.read() as session:
+        return [(row.consumer, row.fed) for row in session.execute(text("SELECT * FROM feed"))]
+
+
 @pytest.fixture(scope="module")
 def processes() -> Iterator[ProcessPoolExecutor]:
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
@@ -92,6 +98,41 @@ def test_what_is_kept_is_not_asked_for_again_and_only_what_is_new_is(market: Any
     read(market, pack)
     assert asked.count(STATEMENTS) == 1
     assert kept(market) == (before + 1, count + 1)
+
+
+def test_what_another_program_kept_is_read_from_its_envelopes_again_once(market: Any) -> None:
+    product = market.sold("7")
+    pack = market.pack(market.bought(LIAR, product, "1"))
+    _, first = read(market, pack)
+    database = market.member(HEAD).node.database
+    vkey = market.member(LIAR).node.log_key.encode()
+    with database.write() as session:
+        [begin, *_] = segments.firsts(session, vkey)
+        ours = segments.facts(session, vkey, begin)
+        segments.put_facts(session, vkey, begin, b"what an older program wrote")
+
+    _, again = read(market, pack)
+
+    assert again == first
+    with database.read() as session:
+        assert segments.facts(session, vkey, begin) == ours
+
+
+def test_the_ways_upstream_are_written_once_and_again_where_they_changed(market: Any) -> None:
+    product = market.sold("7")
+    pack = market.pack(market.bought(LIAR, product, "1"))
+    read(market, pack)
+    assert ways(market)
+    with market.member(HEAD).node.database.write() as session:
+        session.execute(text("DELETE FROM feed"))
+
+    read(market, pack)
+    assert ways(market) == []  # nothing had changed
+    other = market.pack(market.bought(LIAR, product, "2"))
+    found, _ = read(market, other)
+
+    [held] = _of(found, product)
+    assert held.part.commitment in [fed for _, fed in ways(market)]
 
 
 def test_a_kept_statement_that_was_revoked_since_feeds_nothing_any_more(market: Any) -> None:

@@ -89,8 +89,10 @@ def test_what_was_verified_is_kept_exactly(company: Company, log: VerifiedLog) -
     fresh = list(verify.verify_all_in_bulk(company.envelopes, log))
 
     assert kept is not None
+    by_name = {each.commitment: each for each in kept}
     for found in fresh:
-        nonce, fact = facts.said(kept[found.fact.commitment])
+        entry, nonce, fact = facts.said(by_name[found.fact.commitment])
+        assert entry == found.index
         assert isinstance(fact, Part)
         assert repr(fact) == repr(found.fact)  # decimals digit by digit
         now = verify.stand(fact, nonce, log)
@@ -139,7 +141,7 @@ def test_a_fact_of_another_log_is_not_taken_as_verified(
     """What is kept counts as far as the log of now bears it out."""
     kept = facts.decode(heavy.check_page(pages.pack(company.envelopes), log).facts)
     assert kept is not None
-    nonce, fact = next(map(facts.said, kept.values()))
+    _, nonce, fact = next(map(facts.said, kept))
 
     with pytest.raises(AuthorshipError, match="kept from an entry that mine"):
         verify.stand(fact, nonce, _market.read_log(OTHER))
@@ -148,7 +150,7 @@ def test_a_fact_of_another_log_is_not_taken_as_verified(
 def test_a_fact_travels_as_what_it_is(company: Company, log: VerifiedLog) -> None:
     fact = verify.verify_in_bulk(company.envelopes[0], log).fact
     assert isinstance(fact, Part)
-    kept = facts.decode(facts.encode([Said("n", fact)]))
+    kept = facts.decode(facts.encode([Said(7, "n", fact)]))
 
     assert kept is not None
-    assert facts.said(kept[fact.commitment]) == Said("n", fact)
+    assert [facts.said(each) for each in kept] == [Said(7, "n", fact)]

@@ -6,7 +6,7 @@ wanted, products are asked for one by one instead.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 
 from bcca_node.ledger.copying import Reader, naming
@@ -26,7 +26,7 @@ from bcca_protocol.errors import BccaError, MalformedError
 ALWAYS = 4_096  # entries: read and verified in a second of one core, as two hundred products are
 PER_PRODUCT = 16  # entries that are read and verified in the time of one request for a product
 PAGES_AT_ONCE = 4  # pages asked of one host at a time: one is verified while others come
-WINDOW = 16  # pages that may wait to be kept in their order, at some 200 kB each
+WINDOW = 16  # pages that are kept at once: 3 MB, and a second's work that a kill may lose
 MAX_SENT = 50_000  # entries of a log that goes along to another process: 8 MB, 20 ms
 
 
@@ -91,26 +91,30 @@ class Bulk:
         await self._take_stream(source, start, size)
 
     async def _take_pages(self, source: ReadLog, start: int, size: int) -> int:
-        """Take page after page, some of them on their way at a time, and keep them in order.
+        """Take page after page, some of them on their way at a time; keep a window of them at once.
 
-        Return up to where there are any.
+        Return up to where there are any. What came before a page that is none is kept.
         """
         turn = asyncio.Semaphore(PAGES_AT_ONCE)
         numbers = range(start // WIDTH, (size - 1) // WIDTH + 1)
         for at in range(0, len(numbers), WINDOW):
             window = numbers[at : at + WINDOW]
             coming = [asyncio.ensure_future(self._page(source, n, start, turn)) for n in window]
+            checked: dict[int, Checked] = {}
+            end = first = max(start, window[0] * WIDTH)
             try:
                 for number, page in zip(window, coming, strict=True):
-                    first, end = max(start, number * WIDTH), min(size, (number + 1) * WIDTH)
-                    checked = await page
-                    if checked is None:
-                        return first
-                    await self._keep(source, first, checked, end)
+                    found = await page
+                    if found is None:
+                        return end
+                    checked[max(start, number * WIDTH)] = found
+                    end = min(size, (number + 1) * WIDTH)
             finally:
                 for page in coming:
                     page.cancel()
                 await asyncio.gather(*coming, return_exceptions=True)
+                if end > first:
+                    await self._keep(source, checked, end)
         return size
 
     async def _page(
@@ -137,9 +141,9 @@ class Bulk:
                 content = await asyncio.to_thread(pages.pack, few)
                 checked = await self._check(source, content, at)
                 end = max([at, *(line.entry + 1 for line in checked.lines)])
-                await self._keep(source, at, checked, min(end, size))
+                await self._keep(source, {at: checked}, min(end, size))
                 at = end
-        await self._keep(source, at, Checked(b"", (), b"", ()), size)
+        await self._keep(source, {}, size)
 
     async def _hundreds(self, url: str, source: ReadLog) -> AsyncIterator[Sequence[bytes]]:
         few: list[bytes] = []
@@ -162,6 +166,6 @@ class Bulk:
             return await asyncio.to_thread(heavy.check_page, content, log, since)
         return await self._hands.do(heavy.check_page, content, log, since)
 
-    async def _keep(self, source: ReadLog, first: int, checked: Checked, end: int) -> None:
+    async def _keep(self, source: ReadLog, checked: Mapping[int, Checked], end: int) -> None:
         read = {self._asked_as(source): end}
-        await asyncio.to_thread(self._stock.keep, source, first, checked, read)
+        await asyncio.to_thread(self._stock.keep, source, checked, read)

@@ -14,6 +14,7 @@ from bcca_node.ledger.copying import Reader
 from bcca_node.ledger.node import Node
 from bcca_node.network.client import Fetcher
 from bcca_node.packmaker import held
+from bcca_node.packmaker.choices import Choices
 from bcca_node.packmaker.circle import Circle
 from bcca_node.packmaker.hands import Hands
 from bcca_node.packmaker.held import Held
@@ -24,23 +25,27 @@ from bcca_node.packmaker.stock import Stock, Terms
 from bcca_node.packmaker.suppliers import FromCopies, Suppliers
 from bcca_node.packmaker.told import Ask, shown
 from bcca_node.storage import feed, seen
+from bcca_node.storage.feed import Ways
 from bcca_node.storage.seen import FetchedStatement
-from bcca_protocol.choosing import Choice, Chooser, Missing, chooser
+from bcca_protocol.choosing import Choice, Chooser, Missing
 from bcca_protocol.partial import Bought, Part
+from bcca_protocol.rollup import Opinion
 from bcca_protocol.substituted import Substituted
-from bcca_protocol.verify import VerifiedLog
+from bcca_protocol.verify import Verified, VerifiedLog
 
 MAX_ROUNDS = 200  # tiers; the deepest chain in a published inventory has 15
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Collected:
     """What a run has read: `reached` are the parts that the roots are made of.
 
     `troubles` says by (origin, product) what went wrong with whom, `copied` by origin where copies
     stood in for a supplier that did not answer, `handed_on` by origin who handed on what a supplier
     does not show here itself. `cached` are the logs that were not asked for, with the seconds since
-    a quorum last saw each; `proving` is how many seconds single signature checks took.
+    a quorum last saw each; `proving` is how many seconds single signature checks took. `opinions`
+    are of `verifiers`, whose logs these are. `beside` are current parts that were read, not
+    reached, and claim electricity certificates.
     """
 
     own: VerifiedLog
@@ -52,6 +57,9 @@ class Collected:
     choose: Chooser
     cached: Mapping[str, int] = field(default_factory=dict)
     proving: float = 0.0
+    opinions: tuple[Verified[Opinion], ...] = ()
+    verifiers: Mapping[str, ReadLog] = field(default_factory=dict)
+    beside: tuple[Part, ...] = ()
 
 
 async def collect(node: Node, fetcher: Fetcher, roots: Sequence[Held], plan: Plan) -> Collected:
@@ -77,6 +85,7 @@ async def collect(node: Node, fetcher: Fetcher, roots: Sequence[Held], plan: Pla
         choose=run.chooser(),
         cached=run.cached(),
         proving=proving,
+        beside=tuple(run.beside()),
     )
 
 
@@ -103,8 +112,7 @@ class _Run:
         self.suppliers = Suppliers(reader, self._routes, circle, terms)
         self._asked: dict[str, set[Ask]] = {}
         self._tiers = 0
-        self._made: Chooser | None = None
-        self.known: dict[str, Held] = {}
+        self._choices = Choices(plan)
         self.reached: dict[str, Held] = {}
         self.troubles: dict[tuple[str, str], str] = {}
         self._absent: dict[tuple[str, str], str] = {}
@@ -116,19 +124,20 @@ class _Run:
         tier = list(roots)
         while tier and self._tiers < MAX_ROUNDS:
             self._tiers += 1
-            self._know(tier)
+            self._choices.know(tier)
             self.reached |= {each.part.commitment: each for each in tier}
             await self._read_suppliers_of([each.part for each in tier])
             # An answer may put another statement first for a tier that was done.
-            tier = self._chosen_for(tier) or self._chosen_for(self.reached.values())
+            tier = self._new(tier)
+            if not tier and self._choices.settle():
+                tier = self._new(self.reached.values())
 
     async def prove(self, roots: Sequence[Held]) -> None:
         """Check the own signature of all that was reached; without what fails, follow once more."""
         while refused := await self._refused():
             for name, why in refused.items():
-                part = self.known.pop(name).part
+                part = self._choices.drop(name).part
                 self.troubles[part.issuer, part.product] = shown(why)
-            self._made = None
             self.reached.clear()
             self._tiers = 0
             await self.follow(roots)
@@ -148,6 +157,13 @@ class _Run:
         )
         return {name: why for each in found for name, why in each.items()}
 
+    def beside(self) -> Iterator[Part]:
+        """Yield what was read, feeds nothing and claims certificates, as it stands now."""
+        for name in sorted(self._choices.known.keys() - self.reached.keys()):
+            known = self._choices.known[name]
+            if known.part.claims and known.signed.is_current:
+                yield known.part
+
     def cached(self) -> dict[str, int]:
         """Return whose logs were read as this node holds them, and how many seconds old."""
         if not self._plan.is_offline:
@@ -157,13 +173,16 @@ class _Run:
 
     def chooser(self) -> Chooser:
         """Return what feeds each input of what was reached; a missing one says why."""
-        choose = self._chooser()
+        choose, reached = self._choices.choose, self.reached
+        troubles, absent = self.troubles, self._absent
 
         def chosen(consumer: Part, bought: Bought) -> Choice:
             choice = choose(consumer, bought)
-            if isinstance(choice, Missing | Substituted):
-                return choice
-            if choice.fact.commitment in self.reached:
+            if isinstance(choice, Missing):
+                where = bought.origin, bought.product
+                why = troubles.get(where) or absent.get(where)
+                return choice if why is None else choice._replace(reason=why)
+            if isinstance(choice, Substituted) or choice.fact.commitment in reached:
                 return choice
             return Missing(f"{bought.product} of {bought.origin}: over {MAX_ROUNDS} tiers upstream")
 
@@ -184,50 +203,32 @@ class _Run:
             for name, each in self.reached.items()
             if each.envelope and each.part.issuer != self._node.origin
         ]
-        named = [
-            (name, {bought.origin for bought in each.part.bought})
-            for name, each in self.reached.items()
-        ]
         with self._node.database.write() as session:
             seen.put_statements(session, kept)
-            feed.put_named(session, named)
-            feed.put(session, self._edges())
+            for issuer, ways in self._ways().items():
+                feed.put_walked(session, issuer, ways)
 
-    def _edges(self) -> Iterator[tuple[str, str]]:
-        """Yield each statement that was reached beside each that was chosen to feed it."""
-        choose = self._chooser()
-        for name, each in self.reached.items():
-            for bought in each.part.bought:
-                choice = choose(each.part, bought)
+    def _ways(self) -> dict[str, Ways]:
+        """Return by issuer what feeds, and whom name, the statements that were reached."""
+        choose, found = self._choices.choose, dict[str, Ways]()
+        for name in sorted(self.reached):
+            part = self.reached[name].part
+            if not part.bought:
+                continue
+            ways = found.setdefault(part.issuer, Ways([], []))
+            ways.named.append((name, {bought.origin for bought in part.bought}))
+            for bought in part.bought:
+                choice = choose(part, bought)
                 if isinstance(choice, Missing | Substituted):
                     continue
                 if choice.fact.commitment in self.reached:
-                    yield name, choice.fact.commitment
+                    ways.fed.append((name, choice.fact.commitment))
+        return found
 
-    def _chosen_for(self, consumers: Iterable[Held]) -> list[Held]:
+    def _new(self, consumers: Iterable[Held]) -> list[Held]:
         """Return what feeds the inputs of `consumers` and was not reached before."""
-        choose = self._chooser()
-        chosen = (choose(each.part, b) for each in consumers for b in each.part.bought)
-        found = {c.fact.commitment for c in chosen if not isinstance(c, Missing | Substituted)}
-        return [self.known[name] for name in sorted(found - self.reached.keys())]
-
-    def _chooser(self) -> Chooser:
-        """Return what feeds each input; a missing one says what went wrong with its supplier."""
-        if self._made is None:  # once for all that is known, and anew when more is
-            offers = (each.signed for each in self.known.values())
-            plan = self._plan
-            self._made = chooser(offers, plan.period, plan.rules, plan.stand_ins)
-        choose, troubles, absent = self._made, self.troubles, self._absent
-
-        def explained(consumer: Part, bought: Bought) -> Choice:
-            choice = choose(consumer, bought)
-            where = bought.origin, bought.product
-            why = troubles.get(where) or absent.get(where)
-            if why is None or not isinstance(choice, Missing):
-                return choice
-            return choice._replace(reason=why)
-
-        return explained
+        known = self._choices.known
+        return [known[n] for n in sorted(self._choices.feeding(consumers) - self.reached.keys())]
 
     async def _read_suppliers_of(self, parts: Sequence[Part]) -> None:
         """Ask every supplier of `parts` for what was not asked before, many at a time."""
@@ -249,17 +250,19 @@ class _Run:
                 self._read_own(asks)
             else:
                 told = await self.suppliers.ask(origin, asks)
-                self._know(told.found)
-                self._know(self._ended(origin, asks))
+                self._choices.know(told.found)
+                self._choices.know(self._ended(origin, asks))
                 self.troubles |= {(origin, a.product): why for a, why in told.troubles.items()}
-                absent = {ask: why for ask, why in told.absent.items() if self._lacks(origin, ask)}
+                absent = {
+                    ask: why for ask, why in told.absent.items() if self._choices.lack(origin, ask)
+                }
                 self._absent |= {(origin, ask.product): why for ask, why in absent.items()}
         self._tell()
 
     def _read_own(self, asks: Sequence[Ask]) -> None:
         with self._node.database.read() as session:
             for ask in asks:
-                self._know(held.own_parts(session, ask.product, self.own))
+                self._choices.know(held.own_parts(session, ask.product, self.own))
 
     def _ended(self, origin: str, asks: Sequence[Ask]) -> list[Held]:
         """Return what a supplier showed before, and its log says is no longer current."""
@@ -271,22 +274,8 @@ class _Run:
             return [
                 each
                 for ask in asks
-                for each in held.ended(session, read.log, vkey, ask.product, self.known)
+                for each in held.ended(session, read.log, vkey, ask.product, self._choices.known)
             ]
-
-    def _lacks(self, origin: str, ask: Ask) -> bool:
-        """Say whether no statement of a product is known, current or not."""
-        return not any(
-            (each.part.issuer, each.part.product) == (origin, ask.product)
-            and ask.pinned in (None, each.part.commitment)
-            for each in self.known.values()
-        )
-
-    def _know(self, found: Iterable[Held]) -> None:
-        for each in found:
-            if self.known.get(each.part.commitment) is not each:
-                self.known[each.part.commitment] = each
-                self._made = None
 
     def _tell(self) -> None:
         self._plan.on_progress(
@@ -294,6 +283,6 @@ class _Run:
                 tiers=self._tiers,
                 suppliers=len(self.suppliers.logs),
                 asked=len(self._asked),
-                statements=len(self.known),
+                statements=len(self._choices.known),
             )
         )

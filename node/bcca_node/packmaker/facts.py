@@ -19,7 +19,7 @@ from bcca_protocol.quantity import ONE
 from bcca_protocol.rollup import RollUp
 from bcca_protocol.statement import FootprintRollUp
 
-VERSION = 1  # of how facts are reduced: raised where the same envelope gives another fact
+VERSION = 2  # of how facts are reduced: raised where the same envelope gives another fact
 
 _LEVEL = 1  # a fact packs to a sixth at any level
 _FORMS = (Part, Bought, FootprintRollUp)
@@ -31,16 +31,19 @@ FORM = hashlib.sha256(
 
 
 class Said(NamedTuple):
-    """A fact, and the nonce that names it in the log's statuses."""
+    """A fact, the entry of its log, and the nonce that names it in the log's statuses."""
 
+    entry: int
     nonce: str
     fact: Part | RollUp
 
 
 class Line(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A fact in bytes: of one kind or the other."""
+    """A fact in bytes: of one kind or the other; the rest is what it is found by."""
 
     commitment: str
+    product: str
+    entry: int
     nonce: str
     part: msgspec.Raw
     rolled: msgspec.Raw
@@ -64,8 +67,8 @@ def encode(facts: Iterable[Said]) -> bytes:
     return zlib.compress(_ENCODER.encode(_Facts(FORM, lines)), _LEVEL)
 
 
-def decode(content: bytes) -> dict[str, Line] | None:
-    """Return facts by commitment, each still to be read; None for those in another form.
+def decode(content: bytes) -> list[Line] | None:
+    """Return facts in their order, each still to be read; None for those in another form.
 
     They are of this program's own making: nothing of them is checked.
     """
@@ -73,23 +76,23 @@ def decode(content: bytes) -> dict[str, Line] | None:
         found = _FACTS.decode(zlib.decompress(content))
     except (msgspec.MsgspecError, zlib.error):
         return None
-    return {each.commitment: each for each in found.lines} if found.form == FORM else None
+    return found.lines if found.form == FORM else None
 
 
 def _line(one: Said) -> Line:
     raw = msgspec.Raw(_ENCODER.encode(one.fact))
     part, rolled = (raw, _NONE) if isinstance(one.fact, Part) else (_NONE, raw)
-    return Line(one.fact.commitment, one.nonce, part, rolled)
+    return Line(one.fact.commitment, one.fact.product, one.entry, one.nonce, part, rolled)
 
 
 def said(line: Line) -> Said:
     """Return what a line says."""
     if bytes(line.part) == bytes(_NONE):
-        return Said(line.nonce, _ROLLED.decode(line.rolled))
+        return Said(line.entry, line.nonce, _ROLLED.decode(line.rolled))
     part = _PART.decode(line.part)
     for bought in part.bought:
         _share(bought)
-    return Said(line.nonce, part)
+    return Said(line.entry, line.nonce, part)
 
 
 def _share(bought: Bought) -> None:

@@ -5,7 +5,7 @@ not name, is introduced: a statement names its log's key, and a partner's own wo
 hints at a URL. The key decides.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
@@ -50,7 +50,7 @@ class Routes:
         self._partners = dict(partners or {})
         self._named: dict[str, _Naming] = {}
         self._customers: dict[str, dict[str, None]] = {}
-        self._above: dict[tuple[str, str], dict[str, None]] = {}
+        self._above: dict[tuple[str, str], tuple[str, ...]] = {}
         self._origins: dict[str, str] = {}
         self._members = _members(trusted)
         self._peers: list[str] = []
@@ -62,20 +62,21 @@ class Routes:
         self._origins |= {url: origin for origin, url in self._partners.items()}
         for part in sorted(tier, key=lambda each: (each.issuer, each.product, each.commitment)):
             read = logs.get(part.issuer)
-            above = self._may_hold(part, read)
-            about = [
-                logs[o].about for o in map(self.origin_at, above) if o is not None and o in logs
-            ]
+            base = None if read is None or not read.address.url else _base(read)
+            above = self._may_hold(part, base)
             for bought in part.bought:
-                naming = fresh.setdefault(bought.origin, _Naming(part.issuer, []))
+                naming = fresh.get(bought.origin)
+                if naming is None:
+                    naming = fresh[bought.origin] = _Naming(part.issuer, [])
                 if bought.key not in naming.keys:
                     naming.keys.append(bought.key)
                 if naming.url is None:
-                    hints = (each.peers.get(bought.origin) for each in about)
-                    naming.url = next(filter(None, hints), None)
-                if read is not None and read.address.url:
-                    self._customers.setdefault(bought.origin, {})[_base(read)] = None
-                self._above.setdefault((bought.origin, bought.product), {}).update(above)
+                    naming.url = self._hint(bought.origin, above, logs)
+                if base is not None:
+                    self._customers.setdefault(bought.origin, {})[base] = None
+                about = bought.origin, bought.product
+                before = self._above.get(about, ())
+                self._above[about] = _joined(before, above) if before else above
         self._named = fresh | self._named
         abouts = [logs[origin].about for origin in sorted(logs)]
         named = zip_longest(*(sorted(about.peers.values()) for about in abouts))
@@ -134,7 +135,7 @@ class Routes:
         Partners, to whom this node is somebody, come first. Left out is the node at `but`.
         """
         out = {self.key_of(origin).url.removesuffix(LOG), but.rstrip("/")}
-        found = _bases(list(self._above.get((origin, product), {})), out)
+        found = _bases(self._above.get((origin, product), ()), out)
         partners = [url for url in found if self._is_partner(url)]
         others = [url for url in found if not self._is_partner(url)]
         return partners + others[:MAX_CUSTOMERS]
@@ -143,16 +144,28 @@ class Routes:
         """Return whose node is at a base URL, of those that were met and of partners."""
         return self._origins.get(base)
 
-    def _may_hold(self, part: Part, read: ReadLog | None) -> dict[str, None]:
-        """Return the nodes that may hold what feeds a part: its maker's, and those below."""
-        below = self._above.get((part.issuer, part.product), {})
-        own = {} if read is None or not read.address.url else {_base(read): None}
-        partners = [url for url in below if self._is_partner(url)]
-        others = [url for url in below if not self._is_partner(url)]
-        return own | dict.fromkeys(partners + others[:MAX_CUSTOMERS])
+    def _hint(self, origin: str, above: Iterable[str], logs: Mapping[str, ReadLog]) -> str | None:
+        """Return where one of the nodes at some base URLs says that a supplier is."""
+        met = (logs.get(self._origins.get(base, "")) for base in above)
+        hints = (each.about.peers.get(origin) for each in met if each is not None)
+        return next(filter(None, hints), None)
+
+    def _may_hold(self, part: Part, base: str | None) -> tuple[str, ...]:
+        """Return the nodes that may hold what feeds a part: its maker's at `base`, those below."""
+        below = self._above.get((part.issuer, part.product), ())
+        if self._partners:
+            below = tuple(sorted(below, key=self._is_partner, reverse=True))
+        partners = sum(map(self._is_partner, below)) if self._partners else 0
+        own = () if base is None else (base,)
+        return _joined(own, below[: partners + MAX_CUSTOMERS])
 
     def _is_partner(self, base: str) -> bool:
         return self._origins.get(base) in self._partners
+
+
+def _joined(first: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
+    """Return both, each once."""
+    return tuple(dict.fromkeys(first + others))
 
 
 def _base(read: ReadLog) -> str:

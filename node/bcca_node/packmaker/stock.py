@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from threading import Lock
 
 from sqlmodel import Session
 
@@ -19,6 +20,7 @@ from bcca_node.packmaker.held import Held
 from bcca_node.packmaker.source import ReadLog
 from bcca_node.storage import seen, segments
 from bcca_node.storage.database import Database
+from bcca_node.storage.pages import WIDTH
 from bcca_node.storage.segments import Segment
 from bcca_protocol import verify
 from bcca_protocol.errors import BccaError
@@ -48,7 +50,9 @@ class Stock:
         """Look into `database`."""
         self._database = database
         self._proven: list[tuple[str, list[str]]] = []
-        self._at_hand: dict[tuple[str, int], Mapping[str, facts.Line]] = {}
+        self._at_hand: dict[tuple[str, int], Sequence[facts.Line]] = {}
+        self._firsts: dict[str, list[int]] = {}
+        self._turn = Lock()  # suppliers are looked up in threads of their own
 
     def read_up_to(self, source: ReadLog, asked_as: str) -> int:
         """Return up to which entry the statements of a log were asked for as somebody."""
@@ -60,17 +64,21 @@ class Stock:
         with self._database.read() as session:
             return segments.count(session, source.address.key.encode())
 
-    def keep(self, source: ReadLog, first: int, checked: Checked, read: Mapping[str, int]) -> None:
-        """Keep what holds from entry `first` on, and how far it was `read` as whom: both or none.
+    def keep(
+        self, source: ReadLog, checked: Mapping[int, Checked], read: Mapping[str, int]
+    ) -> None:
+        """Keep what holds by its first entry, and how far it was `read` as whom: both or none.
 
         The second of a run at which it was read stands beside it.
         """
         address, at = source.address, source.log.head.time
         vkey = address.key.encode()
         with self._database.write() as session:
-            if checked.lines:
-                segment = Segment(first, checked.content, checked.lines, checked.facts)
-                segments.put(session, address.origin, vkey, segment)
+            for first, each in checked.items():
+                if each.lines:
+                    segment = Segment(first, each.content, each.lines, each.facts)
+                    segments.put(session, address.origin, vkey, segment)
+            self._firsts.pop(vkey, None)
             for asked_as, size in read.items():
                 segments.put_read(session, vkey, asked_as, size, at=at)
 
@@ -81,36 +89,49 @@ class Stock:
 
         What came by itself, and through others perhaps, only if it is asked for.
         """
-        vkey, log = source.address.key.encode(), source.log
+        vkey, log, wanted = source.address.key.encode(), source.log, frozenset(products)
         found: list[Held] = []
+        renewed: dict[int, bytes] = {}
         with self._database.read() as session:
-            wanted = segments.of_products(session, vkey, products)
-            firsts = segments.firsts(session, vkey)
-            at = {bisect_right(firsts, index) - 1 for index in wanted.values()}
-            for first in (firsts[each] for each in sorted(at) if each >= 0):
-                kept = self._facts(session, vkey, first, log)
-                here = sorted(wanted.keys() & kept.keys())
-                found += _standing((facts.said(kept[name]) for name in here), log)
+            firsts = self._firsts.get(vkey) or segments.firsts(session, vkey)
+            self._firsts[vkey] = firsts
+            kept: Mapping[str, int] = {}
+            if even_alone or len(products) * WIDTH < log.history.size:  # not one of each segment
+                kept = segments.of_products(session, vkey, products)
+                firsts = _holding(firsts, kept.values())
+            for first in firsts:
+                lines = self._lines(session, vkey, first, log, renewed)
+                found += _standing(map(facts.said, _of(wanted, lines)), log)
             there = {each.part.commitment for each in found}
-            for name in sorted(wanted.keys() - there) if even_alone else ():
+            for name in sorted(kept.keys() - there) if even_alone else ():
                 alone = seen.of_log(session, vkey, name)
                 found += () if alone is None else _held(alone.envelope, log)
+        self._renew(vkey, renewed)
         return sorted(found, key=lambda each: each.signed.index)
 
-    def _facts(
-        self, session: Session, vkey: str, first: int, log: VerifiedLog
-    ) -> Mapping[str, facts.Line]:
+    def _lines(
+        self, session: Session, vkey: str, first: int, log: VerifiedLog, renewed: dict[int, bytes]
+    ) -> Sequence[facts.Line]:
         """Return what a segment says; it stays at hand for the tiers to come."""
         kept = self._at_hand.get((vkey, first))
         if kept is None:
             kept = facts.decode(segments.facts(session, vkey, first))
         if kept is None:  # as another program kept it
             content, _ = segments.content(session, vkey, first)
-            kept = facts.decode(heavy.check_page(content, log).facts) or {}
-        if len(self._at_hand) >= MAX_AT_HAND:
-            self._at_hand.clear()
-        self._at_hand[vkey, first] = kept
+            renewed[first] = heavy.check_page(content, log).facts
+            kept = facts.decode(renewed[first]) or []
+        with self._turn:
+            self._at_hand[vkey, first] = kept
+            if len(self._at_hand) > MAX_AT_HAND:
+                del self._at_hand[next(iter(self._at_hand))]
         return kept
+
+    def _renew(self, vkey: str, renewed: Mapping[int, bytes]) -> None:
+        """Keep what had to be read from its envelopes again."""
+        if renewed:
+            with self._database.write() as session:
+                for first, content in renewed.items():
+                    segments.put_facts(session, vkey, first, content)
 
     async def unproven(self, source: ReadLog, kept: Iterable[Held], hands: Hands) -> dict[str, str]:
         """Check the own signatures of what is kept (SPEC 6.3, step 8), each once, ever.
@@ -144,6 +165,16 @@ class Stock:
             for vkey, names in self._proven:
                 segments.put_proven(session, vkey, names)
         self._proven.clear()
+
+
+def _holding(firsts: Sequence[int], entries: Iterable[int]) -> list[int]:
+    """Return the first entries of the segments that hold some entries."""
+    at = {bisect_right(firsts, entry) - 1 for entry in entries}
+    return [firsts[each] for each in sorted(at) if each >= 0]
+
+
+def _of(products: frozenset[str], lines: Iterable[facts.Line]) -> Iterator[facts.Line]:
+    return (each for each in lines if each.product in products)
 
 
 def _standing(said: Iterable[Said], log: VerifiedLog) -> Iterator[Held]:

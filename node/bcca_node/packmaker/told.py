@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from bcca_node.network.lines import Item
 from bcca_node.packmaker import held
@@ -18,8 +19,7 @@ SURE_OF_ONE = 1_000  # statements that every supplier may bring, however many ot
 _BLOCK = 16  # statements that are verified at once, before somebody else has a turn
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class Ask(NamedTuple):
     """One product wanted of one supplier; `pinned` where the buyer names the statement."""
 
     product: str

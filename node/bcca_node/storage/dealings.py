@@ -224,6 +224,15 @@ class NamedRow(SQLModel, table=True):
     commitment: str = Field(primary_key=True, index=True)
 
 
+class WalkedRow(SQLModel, table=True):
+    """What was kept last of what feeds and names whom in the statements of one issuer."""
+
+    __tablename__ = "walked"
+
+    issuer: str = Field(primary_key=True)
+    digest: bytes
+
+
 class SealedRow(SQLModel, table=True):
     """A partner for whom this node seals files in the folder that it publishes, and since when."""
 

@@ -1,16 +1,17 @@
 """What feeds what, and who is named as a supplier: the ways upstream that a node has walked."""
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
-from typing import Any
+from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import BindParameter, Text, bindparam, text
 from sqlmodel import Session
 
+from bcca_node.storage import many
+from bcca_node.storage.dealings import WalkedRow
 from bcca_node.storage.listed import Kept, Own
 
-MAX_ROWS = 10_000  # written at once: some megabytes
 MAX_ASKED = 1_000  # statements in one query: databases take some 30,000 values
 PASSED_ON = ("public", "downstream")  # what its author lets others hand on
 ANY_SHARING = (*PASSED_ON, "direct")
@@ -93,9 +94,32 @@ _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _PAYLOAD = msgspec.json.Decoder(_Payload)
 
 
+class Ways(NamedTuple):
+    """Ways upstream: who feeds whom, and which suppliers each statement names, by commitment."""
+
+    fed: list[tuple[str, str]]
+    named: list[tuple[str, set[str]]]
+
+    def digest(self) -> bytes:
+        """Return a digest of them."""
+        lines = [*map(" ".join, self.fed), *(f"{n} {' '.join(sorted(o))}" for n, o in self.named)]
+        return hashlib.sha256("\n".join(lines).encode()).digest()
+
+
+def put_walked(session: Session, issuer: str, ways: Ways) -> None:
+    """Keep the ways upstream of an issuer's statements; nothing where they are as they were."""
+    digest = ways.digest()
+    walked = session.get(WalkedRow, issuer)
+    if walked is not None and walked.digest == digest:
+        return
+    put(session, ways.fed)
+    put_named(session, ways.named)
+    session.merge(WalkedRow(issuer=issuer, digest=digest))
+
+
 def put(session: Session, edges: Iterable[tuple[str, str]]) -> None:
     """Keep that the first statement of each pair was found to be fed by the second."""
-    _insert(session, _FEED, ({"consumer": consumer, "fed": fed} for consumer, fed in edges))
+    many.execute(session, _FEED, ({"consumer": consumer, "fed": fed} for consumer, fed in edges))
 
 
 def put_named(session: Session, named: Iterable[tuple[str, Iterable[str]]]) -> None:
@@ -105,7 +129,7 @@ def put_named(session: Session, named: Iterable[tuple[str, Iterable[str]]]) -> N
         for commitment, origins in named
         for origin in origins
     )
-    _insert(session, _NAME, rows)
+    many.execute(session, _NAME, rows)
 
 
 def own_consumers(
@@ -161,9 +185,3 @@ def suppliers_in(envelope: bytes) -> set[str]:
     except msgspec.MsgspecError:
         return set()
     return {line.supplier.origin for line in lines}
-
-
-def _insert(session: Session, into: Any, rows: Iterable[dict[str, str]]) -> None:
-    left = iter(rows)
-    while few := list(islice(left, MAX_ROWS)):
-        session.connection().execute(into, few)

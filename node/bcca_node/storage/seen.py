@@ -1,12 +1,14 @@
 """Statements of other nodes, as they were read and verified."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 
 from sqlmodel import Session, col, select
 
 from bcca_node.storage import segments
 from bcca_node.storage.segments import Envelopes
+from bcca_node.storage.statements import in_parts
 from bcca_node.storage.tables import FetchedRow
 
 
@@ -31,11 +33,23 @@ def put_statements(session: Session, statements: Sequence[FetchedStatement]) -> 
     session.flush()
 
 
-def statement(session: Session, commitment: str) -> FetchedStatement | None:
-    """Return a fetched statement by its commitment."""
-    chosen = select(FetchedRow).where(col(FetchedRow.commitment) == commitment)
-    row = session.exec(chosen.order_by(col(FetchedRow.vkey))).first()
-    return None if row is None else _fetched(row, segments.envelopes(session, row.vkey))
+def some(session: Session, commitments: Iterable[str]) -> Iterator[FetchedStatement]:
+    """Yield each fetched statement of some commitments, once, by log and index.
+
+    In that order each segment is unpacked once: asked for one after the other, a whole segment
+    would be unpacked for each.
+    """
+    rows: list[FetchedRow] = []
+    for few in in_parts(sorted(set(commitments))):
+        rows += session.exec(select(FetchedRow).where(col(FetchedRow.commitment).in_(few)))
+    rows.sort(key=lambda row: (row.vkey, row.index))
+    given: set[str] = set()
+    for vkey, of_one in groupby(rows, key=lambda row: row.vkey):
+        packed = segments.envelopes(session, vkey)
+        for row in of_one:
+            if row.commitment not in given:
+                given.add(row.commitment)
+                yield _fetched(row, packed)
 
 
 def of_log(session: Session, vkey: str, commitment: str) -> FetchedStatement | None:

@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import BindParameter, Text, bindparam, text
 from sqlmodel import Field, Session, SQLModel
 
-from bcca_node.storage import pages
+from bcca_node.storage import many, pages
 from bcca_node.storage.pages import Line
 from bcca_node.storage.tables import Whole
 
@@ -88,6 +88,7 @@ _OF = text(
 ).bindparams(_some("products"))
 _FIRSTS = text("SELECT first FROM segment WHERE vkey = :vkey ORDER BY first")
 _FACTS = text("SELECT facts FROM segment WHERE vkey = :vkey AND first = :first")
+_PUT_FACTS = text("UPDATE segment SET facts = :facts WHERE vkey = :vkey AND first = :first")
 _CONTENT = text("SELECT content, indices FROM segment WHERE vkey = :vkey AND first = :first")
 _HOLDING = text(
     "SELECT content, indices FROM segment WHERE vkey = :vkey AND first <= :index "
@@ -116,7 +117,7 @@ def put(session: Session, origin: str, vkey: str, segment: Segment) -> None:
         rows = [
             {**line._asdict(), "vkey": vkey, "origin": origin, "envelope": b""} for line in lines
         ]
-        session.connection().execute(_LIST, rows)
+        many.execute(session, _LIST, rows)
 
 
 def put_read(session: Session, vkey: str, asked_as: str, size: int, *, at: int) -> None:
@@ -154,6 +155,12 @@ def facts(session: Session, vkey: str, first: int) -> bytes:
     """Return what a segment was found to say, as it was kept."""
     asked = {"vkey": vkey, "first": first}
     return bytes(session.connection().execute(_FACTS, asked).scalar_one())
+
+
+def put_facts(session: Session, vkey: str, first: int, found: bytes) -> None:
+    """Keep in another form what a segment was found to say."""
+    asked = {"vkey": vkey, "first": first, "facts": found}
+    session.connection().execute(_PUT_FACTS, asked)
 
 
 def content(session: Session, vkey: str, first: int) -> tuple[bytes, list[int]]:
@@ -202,9 +209,7 @@ def proven(session: Session, vkey: str, names: Sequence[str]) -> set[str]:
 
 def put_proven(session: Session, vkey: str, names: Iterable[str]) -> None:
     """Keep that the own signatures of some statements of a log were checked."""
-    rows = [{"name": name, "vkey": vkey} for name in names]
-    if rows:
-        session.connection().execute(_PROVE, rows)
+    many.execute(session, _PROVE, ({"name": name, "vkey": vkey} for name in names))
 
 
 def _in(row: Any, index: int) -> bytes:
