@@ -4,4 +4,4 @@ Bytes go in, facts come out. Nothing here opens a file, a socket or a clock; `__
 the command `bcca-verify`, touches a disk.
 """
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"

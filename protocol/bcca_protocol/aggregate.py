@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import repeat
-from operator import add, mul
+from operator import add, mul, truediv
 
 import msgspec
 
@@ -41,6 +41,11 @@ class Totals:
     def footprint(self, part: int, way: Way = "market") -> Footprint:
         """Return the cumulative footprint of one declared unit of `part`."""
         return self.table.footprint(self.vectors[part], way)
+
+    def sources(self) -> dict[str, Source]:
+        """Return where each part reached comes from, by commitment."""
+        reached = (self.graph.sources[index] for index in sorted(self.vectors))
+        return {each.fact.commitment: each for each in reached}
 
     def tally(self, part: int) -> Mapping[str, Decimal]:
         """Return the sums of absolute contributions of one declared unit of `part`."""
@@ -151,19 +156,26 @@ def _vector(graph: Graph, index: int, table: Table, values: _Values) -> Vector:
         bought = list(map(add, bought, row)) if bought else list(row)
     if not bought:
         return own
-    declared, output = part.declared, part.output
-    if declared != ONE or output != ONE:
-        bought = [kg * declared / output for kg in bought]
+    if part.declared != ONE:
+        bought = list(map(mul, bought, repeat(part.declared)))
+    if part.output != ONE:
+        bought = list(map(truediv, bought, repeat(part.output)))
     return tuple(map(add, own, bought))
 
 
-def _incomplete(graph: Graph, order: Iterable[Sequence[int]]) -> frozenset[int]:
-    found: set[int] = set()
+def _incomplete(graph: Graph, order: Collection[Sequence[int]]) -> frozenset[int]:
+    """Return the parts that lack something, and whoever buys of them, however far downstream."""
+    found = {
+        part
+        for component in order
+        for part in component
+        if graph.missing[part] or is_lacking(graph.sources[part])
+    }
+    if not found:
+        return frozenset()
     for component in order:
         if any(
-            graph.missing[part]
-            or any(term.supplier in found for term in graph.terms[part])
-            or is_lacking(graph.sources[part])
+            part in found or any(term.supplier in found for term in graph.terms[part])
             for part in component
         ):
             found.update(component)

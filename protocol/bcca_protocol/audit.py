@@ -5,27 +5,30 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from bcca_protocol import bundle, footprint, merkle, period
+from bcca_protocol import assurance, bundle, footprint, period
 from bcca_protocol.aggregate import Totals
+from bcca_protocol.assurance import Assured, Reader
 from bcca_protocol.bundle import Contents
-from bcca_protocol.caveats import caveats
+from bcca_protocol.caveats import caveats, doubts
+from bcca_protocol.cumulative import leaf
 from bcca_protocol.demand import Demand
-from bcca_protocol.errors import AuthorshipError, ProofError, StatementError
+from bcca_protocol.errors import StatementError
 from bcca_protocol.evidence import Evidence, read_evidence
 from bcca_protocol.exemption import statements_in
-from bcca_protocol.facts import Fact
 from bcca_protocol.footprint import Footprint
+from bcca_protocol.graph import Source
 from bcca_protocol.policy import Policy
-from bcca_protocol.quantity import number, plain
-from bcca_protocol.ready import Verdict, judge
+from bcca_protocol.quantity import ZERO, number, plain
+from bcca_protocol.ready import Verdict, adverse, judge
 from bcca_protocol.recipe import reveal
 from bcca_protocol.repeat import NO_STATEMENTS, Repeated, repeat
-from bcca_protocol.results import ReadLog, Rules
+from bcca_protocol.results import Edge, Rules
 from bcca_protocol.rollup import RollUp
 from bcca_protocol.rules import RuleSet, digest_of, followed
 from bcca_protocol.statement import FootprintRollUp
-from bcca_protocol.verify import Verified, VerifiedLog
-from bcca_protocol.wire import b64, unb64
+from bcca_protocol.substituted import replaced_in, replacing
+from bcca_protocol.trees import check_trees, log_of
+from bcca_protocol.wire import unb64
 from bcca_protocol.withheld import Hidden, read_withheld
 
 
@@ -48,7 +51,9 @@ class Report:
     with `footprint`. All of it was recomputed, unless something is `withheld`: then that is true
     of what is in `repeated` alone, and there is no `verdict` on whether it may be declared. Every
     log was seen by a quorum at `as_of` or later; the bundle is looked at from `at` (both POSIX
-    seconds). `rules_are_here` says whether the file has the text of the rules.
+    seconds). `rules_are_here` says whether the file has the text of the rules; `replaced` has the
+    edges whose own value goes over signed statements, and these; `assured` is what opinions that
+    are here say, with the eyes of this policy.
     """
 
     product: str
@@ -68,6 +73,8 @@ class Report:
     rules: RuleSet
     rules_are_here: bool
     verdict: Verdict | None
+    assured: Assured
+    replaced: tuple[tuple[Edge, tuple[str, ...]], ...]
 
     @property
     def totals(self) -> Totals:
@@ -119,18 +126,18 @@ def audit(
     evidence = _evidence(found.contents, trusted, at, on_step)
     # 4. The maker sealed the file.
     maker = found.contents.header.maker
-    bundle.verify_seal(found, _log_of(evidence, maker).history)
+    bundle.verify_seal(found, log_of(evidence, maker).history)
     on_step(Step(4, "seal", f"by {maker}, with a statement key valid at its log's end"))
     # 5. The roll-up and all it was made from are current; it was made from trees that are here.
     # 6. Recomputed from the statements, every number of it is the same.
-    return _report(found.contents, evidence, at, on_step)
+    return _report(found.contents, trusted, evidence, at, on_step)
 
 
 def examine(
     found: Contents, trusted: Policy, *, at: int | None = None, on_step: OnStep = lambda _: None
 ) -> Report:
     """Return what `audit` would, of contents that are no file yet: steps 2, 3, 5 and 6."""
-    return _report(found, _evidence(found, trusted, at, on_step), at, on_step)
+    return _report(found, trusted, _evidence(found, trusted, at, on_step), at, on_step)
 
 
 def _evidence(found: Contents, trusted: Policy, at: int | None, on_step: OnStep) -> Evidence:
@@ -140,17 +147,20 @@ def _evidence(found: Contents, trusted: Policy, at: int | None, on_step: OnStep)
     return evidence
 
 
-def _report(found: Contents, evidence: Evidence, at: int | None, on_step: OnStep) -> Report:
+def _report(
+    found: Contents, trusted: Policy, evidence: Evidence, at: int | None, on_step: OnStep
+) -> Report:
     rolled = _roll_up(found, evidence)
     rules = _rules(rolled.statement, found, evidence)
     hidden = read_withheld(found, rolled, evidence)
-    _check_trees(rolled.statement, found, evidence, hidden.values())
+    check_trees(rolled.statement, found, evidence, hidden.values())
     on_step(Step(5, "roll-up", _tell_current(rolled, len(hidden))))
     envelopes = (unb64(line.envelope, "bundle: envelope") for line in found.statements)
     statements = statements_in(envelopes) if rules.cut_off_percent else NO_STATEMENTS
     repeated = repeat(rolled, evidence, hidden, rules, statements)
     seen = evidence.times()
     looked = max(seen) if at is None else at
+    assured = _assured(rolled, evidence, repeated, trusted, looked)
     report = Report(
         product=rolled.product,
         maker=found.header.maker,
@@ -163,12 +173,17 @@ def _report(found: Contents, evidence: Evidence, at: int | None, on_step: OnStep
         evidence=evidence,
         as_of=min(seen),
         at=looked,
-        unverified=tuple(caveats(rolled, hidden.values(), evidence, repeated, looked)),
+        unverified=(
+            *caveats(rolled, hidden.values(), evidence, repeated, looked),
+            *doubts(rolled, hidden, evidence, assured),
+        ),
         withheld=tuple(hidden.values()),
         repeated=repeated,
         rules=rules,
         rules_are_here=any(each.text == rules.text for each in found.rules),
-        verdict=_verdict(rules, rolled, repeated, evidence) if not hidden else None,
+        verdict=None if hidden else _verdict(rules, rolled, repeated, evidence, assured),
+        assured=assured,
+        replaced=tuple(replacing(rolled.statement.manifest or ())),
     )
     on_step(Step(6, "recomputed", _tell_recomputed(report)))
     return report
@@ -194,13 +209,6 @@ def _tell_recomputed(report: Report) -> str:
     )
 
 
-def _log_of(evidence: Evidence, origin: str) -> VerifiedLog:
-    try:
-        return evidence.logs[origin]
-    except KeyError:
-        raise AuthorshipError(f"the log of {origin} is not in the bundle") from None
-
-
 def _roll_up(found: Contents, evidence: Evidence) -> RollUp:
     """Return the roll-up the header names, current and of the maker (SPEC 11.5)."""
     header = found.header
@@ -214,10 +222,12 @@ def _roll_up(found: Contents, evidence: Evidence) -> RollUp:
             f"the bundle is about {header.product} of {header.maker}, its roll-up about "
             f"{rolled.product} of {rolled.issuer}"
         )
+    rolled = _revealed(rolled, found)
+    aside = replaced_in(rolled.statement.manifest or ())
     for name, each in evidence.facts.items():
-        if not each.is_current:
+        if not each.is_current and name not in aside:
             raise StatementError(f"statement {name} is not current: {each.status or 'broken log'}")
-    return _revealed(rolled, found)
+    return rolled
 
 
 def _revealed(rolled: RollUp, found: Contents) -> RollUp:
@@ -249,51 +259,39 @@ def _rules(rolled: FootprintRollUp, found: Contents, evidence: Evidence) -> Rule
     return followed(rolled.rules, [each.text for each in found.rules])
 
 
+def _assured(
+    rolled: RollUp,
+    evidence: Evidence,
+    repeated: Repeated | None,
+    trusted: Policy,
+    at: int,
+) -> Assured:
+    """Return what the opinions here say of the roll-up and of what it was made from (SPEC 8.4)."""
+    reader = Reader(
+        verifiers=trusted.verifiers, logs=evidence.logs, sizes={}, at=period.text_at(at)
+    )
+    root: dict[str, Source] = {rolled.commitment: leaf(evidence.roll_ups()[rolled.commitment])}
+    if repeated is None:
+        weighed = assurance.weigh(evidence.opinions(), root, reader)
+        return Assured(tuple(weighed), {"limited": ZERO, "reasonable": ZERO})
+    about = root | repeated.totals.sources()
+    weighed = assurance.weigh(evidence.opinions(), about, reader)
+    levels = assurance.levels(weighed)
+    kg = assurance.confirmed(repeated.totals, repeated.needed, levels)
+    return Assured(tuple(weighed), kg)
+
+
 def _verdict(
-    rules: RuleSet, rolled: RollUp, repeated: Repeated | None, evidence: Evidence
+    rules: RuleSet,
+    rolled: RollUp,
+    repeated: Repeated | None,
+    evidence: Evidence,
+    assured: Assured,
 ) -> Verdict | None:
     """Return whether the roll-up may be declared; None where nothing was added up."""
     if repeated is None:
         return None
-    origins = (tree.origin for tree in rolled.statement.logs)
-    witnesses = {origin: len(evidence.logs[origin].head.witnesses) for origin in origins}
-    return judge(rules, repeated.totals, rolled.statement, witnesses)
-
-
-def _check_trees(
-    rolled: FootprintRollUp, found: Contents, evidence: Evidence, hidden: Iterable[Hidden]
-) -> None:
-    """Raise unless each tree the roll-up read is a beginning of a log that is here (SPEC 11.5).
-
-    A log that nobody here names may be left out with what it entered.
-    """
-    entries = {line.origin: line.entries for line in found.logs}
-    read = {tree.origin: tree for tree in rolled.logs}
-    left_out = {each.line.origin for each in hidden if each.log is None}
-    for tree in rolled.logs:
-        if tree.origin not in left_out:
-            _log_of(evidence, tree.origin)
-            _check_tree(tree, entries[tree.origin])
-    named = {edge.resolved.commitment for edge in rolled.manifest or ()}
-    used: list[Verified[Fact]] = list(evidence.parts().values())
-    used += [each for name, each in evidence.roll_ups().items() if name in named]
-    for signed in used:
-        tree_read = read.get(signed.fact.issuer)
-        if tree_read is None or signed.index >= int(tree_read.size):
-            raise StatementError(
-                f"statement {signed.fact.commitment} is entry {signed.index} of "
-                f"{signed.fact.issuer}, of which the roll-up read "
-                f"{tree_read.size if tree_read else 0} entries"
-            )
-
-
-def _check_tree(tree: ReadLog, entries: tuple[str, ...]) -> None:
-    size = int(tree.size)
-    if size > len(entries):
-        raise ProofError(f"log {tree.origin}: the roll-up read {size} entries of {len(entries)}")
-    root = merkle.Tree(merkle.leaf_hash(entry.encode()) for entry in entries[:size]).root()
-    if b64(root) != tree.root:
-        raise ProofError(
-            f"log {tree.origin}: its first {size} entries hash to {b64(root)}, the roll-up read "
-            f"{tree.root}"
-        )
+    read = {tree.origin for tree in rolled.statement.logs}
+    witnesses = {o: len(log.head.witnesses) for o, log in evidence.logs.items() if o in read}
+    beside = adverse(assured.weighed)
+    return judge(rules, repeated.totals, rolled.statement, witnesses, beside)

@@ -19,12 +19,6 @@ def uptake_of(kg_biogenic_carbon: Decimal) -> Decimal:
         return -co2_of(kg_biogenic_carbon)
 
 
-def including_uptake(excluding: Decimal, uptake: Decimal) -> Decimal:
-    """Return kg CO2e including biogenic uptake (PACT 3.0.3: pcfIncludingBiogenicUptake)."""
-    with exact():
-        return excluding + uptake
-
-
 def differs(what: str, printed: Decimal, computed: Decimal) -> str | None:
     """Return one sentence where what is printed is not what is computed, else None.
 
@@ -35,4 +29,4 @@ def differs(what: str, printed: Decimal, computed: Decimal) -> str | None:
         half = Decimal(5).scaleb(int(printed.as_tuple().exponent) - 1)
         if abs(printed - computed) <= half:
             return None
-        return f"{what}: printed as {plain(printed)}, its own parts give {plain(computed)}"
+        return f"printed as {plain(printed)}, where {what} gives {plain(computed)}"

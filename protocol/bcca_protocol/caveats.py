@@ -1,15 +1,17 @@
 """What nobody can verify from a bundle, in words: it stands first in every report (SPEC 11)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from bcca_protocol import period
+from bcca_protocol import period, shares
+from bcca_protocol.assurance import Assured, Level
 from bcca_protocol.evidence import Evidence
 from bcca_protocol.graph import Leaf, double_claims, order_of
 from bcca_protocol.partial import Part
-from bcca_protocol.quantity import ZERO, exact, plain
+from bcca_protocol.quantity import ZERO, exact, number, plain
 from bcca_protocol.repeat import Repeated
 from bcca_protocol.rollup import RollUp
 from bcca_protocol.standing import Standing, standing
+from bcca_protocol.substituted import is_unsigned_footprint, replaced_by, replaced_in
 from bcca_protocol.withheld import Hidden
 
 
@@ -25,10 +27,12 @@ def caveats(
     `repeated` is what was added up, None if nothing was.
     """
     names = {name: each.fact for name, each in evidence.parts().items()}
-    parts = sorted(names.values(), key=order_of)
+    aside = replaced_in(rolled.statement.manifest or ())
+    parts = sorted((part for n, part in names.items() if n not in aside), key=order_of)
     yield from (each.tell() for each in hidden)
     yield from _missing(rolled, names)
-    yield from _stood_in(rolled, names)
+    yield from _stood_in(rolled, names, evidence)
+    yield from _unsigned(rolled)
     if repeated is not None:
         yield from _on_trust(repeated)
     now = period.text_at(at)
@@ -51,6 +55,32 @@ def caveats(
         )
 
 
+def doubts(
+    rolled: RollUp, hidden: Collection[str], evidence: Evidence, assured: Assured
+) -> Iterator[str]:
+    """Yield what third parties object to, which opinions do not count, and what is mere claim.
+
+    `hidden` are the statements that are withheld; `assured` is what opinions say to this reader.
+    """
+    yield from (f"adverse: {each.tell()}" for each in assured.weighed if each.is_adverse)
+    for each in assured.weighed:
+        if each.why_not and not each.is_adverse:
+            yield f"not counted: {each.tell()}"
+    for origin, count in sorted(evidence.aside.items()):
+        yield f"not counted: {count} opinions of {origin}, whose log nobody here names"
+    for tree in rolled.statement.logs if not hidden else ():
+        if tree.origin not in evidence.logs and tree.origin not in evidence.aside:
+            yield f"not here: {tree.size} entries of {tree.origin} were read, and nothing was used"
+    weights = rolled.statement.weights
+    stated: Mapping[Level, str] = {"limited": weights.limited, "reasonable": weights.reasonable}
+    for level, text in stated.items():
+        if number(text) > assured.kg[level]:
+            yield (
+                f"claimed: {text} kg CO2e gross are stated as under {level} assurance, where "
+                f"opinions that are here and count by this policy give {plain(assured.kg[level])}"
+            )
+
+
 def _missing(rolled: RollUp, names: dict[str, Part]) -> Iterator[str]:
     for edge in rolled.statement.manifest or ():
         if edge.resolved.gap is not None:
@@ -68,7 +98,7 @@ def _missing(rolled: RollUp, names: dict[str, Part]) -> Iterator[str]:
             )
 
 
-def _stood_in(rolled: RollUp, names: dict[str, Part]) -> Iterator[str]:
+def _stood_in(rolled: RollUp, names: dict[str, Part], evidence: Evidence) -> Iterator[str]:
     """Yield each value that the maker put in place of a signed statement."""
     for edge in rolled.statement.manifest or ():
         stated = edge.resolved.substitute
@@ -78,10 +108,38 @@ def _stood_in(rolled: RollUp, names: dict[str, Part]) -> Iterator[str]:
         lines = () if consumer is None else consumer.bought
         line = next((each for each in lines if each.line == edge.line), None)
         what = f"line {edge.line}" if line is None else f"{line.product} of {line.origin}"
+        value = f"a {factor.kind} value"
+        if is_unsigned_footprint(stated):
+            value = "a footprint that nobody signed"
+        replaced = replaced_by(stated)
+        kind = "own value over a signed statement" if replaced else "not signed"
+        over = "".join(f"; {_told(name, evidence)}" for name in replaced)
         yield (
-            f"not signed: {edge.amount} {factor.unit} of {what}, bought for {edge.consumer}, have "
-            f"a {factor.kind} value instead ({factor.dataset} of {factor.source}); why, in the "
-            f"maker's words: {stated.reason}"
+            f"{kind}: {edge.amount} {factor.unit} of {what}, bought for {edge.consumer}, have "
+            f"{value} instead ({factor.dataset} of {factor.source}){over}; why, in the maker's "
+            f"words: {stated.reason}"
+        )
+
+
+def _told(replaced: str, evidence: Evidence) -> str:
+    """Return what is known here of a statement that an own value goes over."""
+    signed = evidence.facts.get(replaced)
+    if signed is None:
+        return f"statement {replaced} is not in this file: that there is one is the maker's word"
+    fact = signed.fact
+    now = "current" if signed.is_current else f"no longer current ({signed.status})"
+    return f"statement {replaced} of {fact.issuer} for {fact.product} is here, and {now}"
+
+
+def _unsigned(rolled: RollUp) -> Iterator[str]:
+    """Yield how much of the result unsigned footprints give, apart from defaults (SPEC 8.7)."""
+    weights = rolled.statement.weights
+    kg = shares.unsigned(weights)
+    if kg:
+        percent = shares.shares(weights).unsigned
+        yield (
+            f"not signed: unsigned footprints give {plain(kg)} of {weights.absolute} kg CO2e "
+            f"gross ({percent:.1f} %), beside {weights.default} that defaults give"
         )
 
 

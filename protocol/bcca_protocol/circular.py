@@ -4,6 +4,7 @@ Source: the Product Environmental Footprint method (Zampori and Pant 2019); 0.2 
 for a plain cut-off. Its parameters are a rule set's data.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from decimal import Decimal
@@ -92,14 +93,22 @@ def footprint(of: Circular) -> Footprint:
         )
 
 
+def recycling_in(parts: Iterable[Part]) -> dict[str, int]:
+    """Return how many parts count recycling by which method; a substitute says none."""
+    return dict(sorted(Counter(part.recycling for part in parts if part.recycling).items()))
+
+
 def agreed_recycling(parts: Iterable[Part]) -> str:
     """Return the one `method.recycling` of parts: the formula stands over no mixture (SPEC 7.6).
 
-    Who counts a recycler's credit in one input and cuts it off in another counts it twice or never.
+    A substitute says none, and is passed over. Who counts a recycler's credit in one input and cuts
+    it off in another counts it twice or never.
     Raises StatementError naming two parts that differ.
     """
     first: Part | None = None
     for part in parts:
+        if not part.recycling:
+            continue
         first = first or part
         if part.recycling != first.recycling:
             raise StatementError(

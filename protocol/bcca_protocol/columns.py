@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
+from itertools import compress
 from typing import Literal, NamedTuple
 
 from bcca_protocol.footprint import COMPONENTS, STAGES, Cell, Footprint
@@ -63,13 +64,11 @@ class Table:
             location = part.own_by_location if way == "location" else None
             for cell, kg in (part.own if location is None else location).items():
                 vector[place[cell]] = kg
-        for name, kg in zip(Tally._fields, part.tally, strict=True):
-            if kg:
-                vector[self._tallies[name]] = kg
+        for name in compress(Tally._fields, part.tally):
+            vector[self._tallies[name]] = getattr(part.tally, name)
         if part.handed is not None:
-            for name, kg in zip(Handed._fields, part.handed, strict=True):
-                if kg:
-                    vector[self._tallies[name]] = kg
+            for name in compress(Handed._fields, part.handed):
+                vector[self._tallies[name]] = getattr(part.handed, name)
         if introduced:
             vector[self._tallies[INTRODUCED]] = part.tally.absolute
         return tuple(vector)
@@ -104,9 +103,9 @@ def _used(parts: Iterable[Part]) -> tuple[set[Cell], set[str], bool]:
     located = False
     for part in parts:
         cells.update(part.own)
-        tallies.update(name for name, kg in zip(Tally._fields, part.tally, strict=True) if kg)
+        tallies.update(compress(Tally._fields, part.tally))  # those that are not zero
         if part.handed is not None:
-            tallies.update(n for n, kg in zip(Handed._fields, part.handed, strict=True) if kg)
+            tallies.update(compress(Handed._fields, part.handed))
         if part.own_by_location is not None:
             located = True
             cells.update(part.own_by_location)

@@ -90,6 +90,7 @@ def _own_of(part: Part) -> object:
     located = part.own_by_location
     return (
         part.tally,
+        part.handed,
         tuple(part.own.items()),
         None if located is None else tuple(located.items()),
     )

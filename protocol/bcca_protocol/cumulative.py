@@ -9,7 +9,7 @@ from bcca_protocol import footprint, spread
 from bcca_protocol.entry import Status
 from bcca_protocol.facts import Fact
 from bcca_protocol.own import Handed, Tally
-from bcca_protocol.partial import Part
+from bcca_protocol.partial import Part, classes_of
 from bcca_protocol.quantity import ZERO, arithmetic, number
 from bcca_protocol.rollup import HUNDRED, RollUp
 from bcca_protocol.statement import FootprintRollUp
@@ -78,6 +78,8 @@ def _part(rolled: RollUp) -> Part:
         product=rolled.product,
         name=stated.product.name,
         producer=stated.producer.name,
+        producer_ids=stated.producer.ids or (),
+        classes=classes_of(stated.product),
         site=stated.site.id if stated.site else None,
         batch=stated.batch,
         period=rolled.period,

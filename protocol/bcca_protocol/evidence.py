@@ -5,29 +5,36 @@ the mine: these are trusted by introduction, under the same quorum, and counted 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from bcca_protocol import policy, verify
+from bcca_protocol import policy, statement, verify
+from bcca_protocol.assurance import is_opinion
 from bcca_protocol.bundle import Contents, LogLine, StatementLine
 from bcca_protocol.cumulative import is_roll_up
+from bcca_protocol.envelope import Envelope
 from bcca_protocol.errors import AuthorshipError, ConflictError, MalformedError
 from bcca_protocol.facts import Fact
 from bcca_protocol.keys import VerifierKey
 from bcca_protocol.note import Note
 from bcca_protocol.partial import Part
 from bcca_protocol.policy import Policy
-from bcca_protocol.rollup import RollUp
+from bcca_protocol.rollup import Opinion, RollUp
+from bcca_protocol.statement import OpinionStatement
 from bcca_protocol.verify import Signed, Verified, VerifiedLog
 from bcca_protocol.wire import unb64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """Verified logs by origin, signed facts by commitment, and who introduced which log."""
+    """Verified logs by origin, signed facts by commitment, and who introduced which log.
+
+    `aside` counts by origin the opinions of logs that nobody here names: they were not looked at.
+    """
 
     logs: Mapping[str, VerifiedLog]
     facts: Mapping[str, Signed[Fact]]
     introduced: Mapping[str, str]
+    aside: Mapping[str, int] = field(default_factory=dict)
 
     def parts(self) -> dict[str, Signed[Part]]:
         """Return the partial footprints by commitment."""
@@ -36,6 +43,10 @@ class Evidence:
     def roll_ups(self) -> dict[str, Verified[RollUp]]:
         """Return the roll-ups by commitment."""
         return {name: each for name, each in self.facts.items() if is_roll_up(each)}
+
+    def opinions(self) -> list[Verified[Opinion]]:
+        """Return the opinions."""
+        return [each for each in self.facts.values() if is_opinion(each)]
 
     def times(self) -> list[int]:
         """Return when a quorum saw each log; one that ended says nothing new, however old it is."""
@@ -72,8 +83,9 @@ def read_evidence(found: Contents, trusted: Policy, *, at: int | None = None) ->
     while reachable:
         facts = [fact for o, who in reachable.items() for fact in reader.read(o, who)]
         reachable = reader.named(facts)
+    aside = reader.set_aside()
     reader.require_all_read()
-    return Evidence(logs=reader.logs, facts=reader.facts, introduced=reader.introduced)
+    return Evidence(logs=reader.logs, facts=reader.facts, introduced=reader.introduced, aside=aside)
 
 
 class _Reader:
@@ -121,6 +133,20 @@ class _Reader:
                     self._misnamed.setdefault(bought.origin, why)
         return found
 
+    def set_aside(self) -> dict[str, int]:
+        """Leave logs that nobody names and that bring nothing but opinions; count these by origin.
+
+        Who does not believe a verifier can still check everything else (SPEC 11.2).
+        """
+        aside = {
+            origin: len(brought)
+            for origin in self.waiting
+            if (brought := self.statements.get(origin)) and all(map(_is_opinion, brought))
+        }
+        for origin in aside:
+            del self.waiting[origin], self.statements[origin]
+        return aside
+
     def require_all_read(self) -> None:
         """Raise AuthorshipError or ConflictError for a log or a statement that is left over."""
         if self.waiting:
@@ -160,6 +186,11 @@ class _Reader:
         if self.facts.setdefault(signed.fact.commitment, signed) is not signed:
             raise MalformedError(f"bundle: statement {signed.fact.commitment} stands twice")
         return signed
+
+
+def _is_opinion(line: StatementLine) -> bool:
+    envelope = Envelope.parse(unb64(line.envelope, "bundle: envelope"))
+    return isinstance(statement.decode(envelope.payload), OpinionStatement)
 
 
 def _other_key(line: LogLine, key: str, who: str) -> str:

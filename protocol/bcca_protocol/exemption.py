@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from bcca_protocol import own, spread, statement
+from bcca_protocol import assurance, own, spread, statement
 from bcca_protocol.aggregate import Totals, aggregate
 from bcca_protocol.cones import Known
 from bcca_protocol.demand import Demand
@@ -135,6 +135,7 @@ def _trimmed(part: Part, found: PartialFootprint, without: set[int]) -> Part:
             None if part.own_by_location is None else own.add_up_by_location(trimmed, scale)
         ),
         tally=tally._replace(excluded=tally.excluded + excluded),
+        handed=assurance.still(part.handed, tally.absolute),
         spreads=spread.of_lines(trimmed, scale),
     )
 

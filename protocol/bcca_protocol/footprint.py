@@ -148,6 +148,11 @@ def total(footprint: Footprint, components: Iterable[Component] = EXCLUDING_UPTA
     return _sum(footprint, STAGES, tuple(components))
 
 
+def has_uptake(footprint: Footprint) -> bool:
+    """Say whether the total including biogenic uptake is another than the one excluding it."""
+    return total(footprint) != total(footprint, INCLUDING_UPTAKE)
+
+
 def by_component(footprint: Footprint) -> dict[Component, Decimal]:
     """Return kg CO2e of each component over all stages."""
     return {component: _sum(footprint, STAGES, (component,)) for component in COMPONENTS}

@@ -4,7 +4,7 @@ What differs between rules and may change (full cycles a year, which stages coun
 regulation is versioned data, never a constant here.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -95,18 +95,6 @@ def kwh_delivered(usable_kwh: str | None, service: Service) -> Decimal:
     with exact():
         usable, cycles, years = (_above_zero(value or ZERO, name) for name, value in asked)
         return usable * cycles * years
-
-
-def cycles_per_year(category: str, table: Mapping[str, Decimal]) -> Decimal:
-    """Return the full equivalent cycles a year of a vehicle category, as the rules' `table` says.
-
-    Raises StatementError naming both where the rules say nothing of it.
-    """
-    found = table.get(category)
-    if found is None:
-        known = ", ".join(sorted(table)) or "none"
-        raise StatementError(f"kWh delivered: no cycles for category {category}, only for {known}")
-    return _above_zero(found, f"cycles of {category}")
 
 
 def service_years(warranties: Iterable[Decimal]) -> Decimal:

@@ -112,7 +112,10 @@ class _Wiring:
                         self._bounds[here, bought.line] = choice.bound
                 continue
             supplier = choice.fact
-            amount = _amount(part, bought, supplier)
+            is_same_unit = bought.unit == supplier.unit
+            amount = bought.amount if is_same_unit else _converted(part, bought, supplier)
+            if bought.yield_ is not ONE:
+                amount /= bought.yield_
             at = index.get(supplier.commitment)
             if at is None:
                 at = self._met(choice)
@@ -172,15 +175,12 @@ def order_of(part: Part) -> tuple[str, str, str, str]:
     return part.issuer, part.product, part.site or "", part.commitment
 
 
-def _amount(part: Part, bought: Bought, supplier: Part) -> Decimal:
-    """Return how much of the supplier's product a line takes, yield included."""
-    amount = bought.amount
-    if bought.unit != supplier.unit:
-        try:
-            amount = convert(amount, bought.unit, supplier.unit, mass_kg=supplier.piece_kg)
-        except UnitError as error:
-            raise StatementError(
-                f"line {bought.line} of {part.product} ({part.issuer}) buys {supplier.product} of "
-                f"{supplier.issuer}: {error}"
-            ) from error
-    return amount if bought.yield_ is ONE else amount / bought.yield_
+def _converted(part: Part, bought: Bought, supplier: Part) -> Decimal:
+    """Return how much of the supplier's product a line takes, in its supplier's unit."""
+    try:
+        return convert(bought.amount, bought.unit, supplier.unit, mass_kg=supplier.piece_kg)
+    except UnitError as error:
+        raise StatementError(
+            f"line {bought.line} of {part.product} ({part.issuer}) buys {supplier.product} of "
+            f"{supplier.issuer}: {error}"
+        ) from error

@@ -20,9 +20,8 @@ K = TypeVar("K")
 
 def is_loop(graph: Graph, component: Sequence[int]) -> bool:
     """Say whether the parts of a component need each other, or one needs itself."""
-    if len(component) > 1:
-        return True
-    return any(term.supplier == component[0] for term in graph.terms[component[0]])
+    first, *others = component
+    return bool(others) or first in [term.supplier for term in graph.terms[first]]
 
 
 def solve_values(

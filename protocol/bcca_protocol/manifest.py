@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TypeAlias
 
-from bcca_protocol import footprint, uncertainty
+from bcca_protocol import footprint, shares, uncertainty
 from bcca_protocol.aggregate import Totals
 from bcca_protocol.demand import Demand
 from bcca_protocol.footprint import Footprint
@@ -15,7 +15,7 @@ from bcca_protocol.issue import UNSET_NONCE
 from bcca_protocol.limits import MAX_TEXT_CHARS
 from bcca_protocol.partial import Bought, Part
 from bcca_protocol.period import validity
-from bcca_protocol.quantity import ZERO, exact, number, plain
+from bcca_protocol.quantity import exact, number, plain
 from bcca_protocol.results import Edge, Gap, QualitySums, ReadLog, Resolved, Weights
 from bcca_protocol.rules import RuleSet, neutral
 from bcca_protocol.statement import FootprintRollUp, Method, Producer, Product, Sharing, Site
@@ -80,7 +80,7 @@ def state(
                 if location
                 else None
             ),
-            exempted_percent=plain(_exempted(tally)),
+            exempted_percent=plain(shares.exempted_percent(tally["absolute"], tally["excluded"])),
             weights=_weights(tally, edges),
             uncertainty=uncertainty.stated(footprint.total(cells), spreads, part),
             rules=frame.rules.named(),
@@ -157,12 +157,6 @@ def _validity(totals: Totals, period: Interval) -> Interval:
         if index not in totals.expired
     )
     return Interval(start=period.start, end=min(validity(period, None).end, *ends))
-
-
-def _exempted(tally: Mapping[str, Decimal]) -> Decimal:
-    """Return excluded / (modelled + excluded) in percent, gross (SPEC 8.5)."""
-    whole = tally["absolute"] + tally["excluded"]
-    return tally["excluded"] * 100 / whole if whole else ZERO
 
 
 def _weights(tally: Mapping[str, Decimal], edges: Iterable[Edge]) -> Weights:

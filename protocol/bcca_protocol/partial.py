@@ -16,7 +16,7 @@ from bcca_protocol.own import Handed, Scale, Tally
 from bcca_protocol.period import Span
 from bcca_protocol.quantity import ONE, ZERO, Unit, arithmetic, not_negative, number, plain
 from bcca_protocol.spread import Spread
-from bcca_protocol.statement import PartialFootprint
+from bcca_protocol.statement import PartialFootprint, Product
 
 
 class Bought(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -64,6 +64,8 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     claims: tuple[str, ...]
     gwp: str
     recycling: str
+    producer_ids: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
     handed: Handed | None = None
     materials: tuple[Material, ...] = ()
     spreads: tuple[Spread, ...] = ()
@@ -103,6 +105,8 @@ def _reduce(statement: PartialFootprint, commitment: str) -> Part:
         product=statement.product.id,
         name=statement.product.name,
         producer=statement.producer.name,
+        producer_ids=statement.producer.ids or (),
+        classes=classes_of(statement.product),
         site=statement.site.id if statement.site else None,
         batch=statement.batch,
         period=period.span(statement.period, "period"),
@@ -125,6 +129,11 @@ def _reduce(statement: PartialFootprint, commitment: str) -> Part:
         materials=statement.materials or (),
         spreads=spread.of_lines(statement, scale),
     )
+
+
+def classes_of(product: Product) -> tuple[str, ...]:
+    """Return the classifications of a product, each as `scheme:code`."""
+    return tuple(f"{each.scheme}:{each.code}" for each in product.classifications or ())
 
 
 def _check_particulars(statement: PartialFootprint, mass_kg: Decimal | None) -> list[str]:

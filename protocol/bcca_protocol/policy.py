@@ -4,12 +4,13 @@
     witness <name> <vkey> [<url>]
     group <name> all|any|<k> <member>...
     quorum <name>
+    verifier <origin>
 
+The last is ours: whose opinions count, by the origin of a log line above it (SPEC 8.4).
 Items are parted by spaces and tabs; `#` begins a line of comment.
 """
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import InitVar, dataclass, field
 from typing import Final, Self
 
@@ -17,49 +18,34 @@ from bcca_protocol.checkpoint import Checkpoint, verify_cosignature
 from bcca_protocol.ending import EndNote
 from bcca_protocol.errors import BccaError, PolicyError, QuorumError, SignatureError, refused_at
 from bcca_protocol.keys import Algorithm, VerifierKey
-from bcca_protocol.limits import MAX_CLOCK_SKEW_SECONDS, MAX_POLICY_BYTES, MAX_POLICY_LINES
+from bcca_protocol.limits import MAX_CLOCK_SKEW_SECONDS, MAX_POLICY_BYTES
 from bcca_protocol.note import Note, verify_note
-from bcca_protocol.wire import decimal_int
+from bcca_protocol.policytext import Draft, Group, LogLine, WitnessLine, lines_of
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # all but the tab and the line feed
-_BLANK = re.compile(r"[ \t]+")
+__all__ = [
+    "Group",
+    "LogLine",
+    "Policy",
+    "VerifiedCheckpoint",
+    "WitnessLine",
+    "verify_checkpoint",
+]
+
 _MAKER: Final = object()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LogLine:
-    """A log that is believed to speak for its owner."""
-
-    key: VerifierKey
-    url: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WitnessLine:
-    """A witness, under the name that only this policy gives it."""
-
-    name: str
-    key: VerifierKey
-    url: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
-    """A group that has seen what at least `threshold` of its members have seen."""
-
-    name: str
-    threshold: int
-    members: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """Logs and end notes by origin, witnesses and groups by name, and the name of the quorum."""
+    """Logs and end notes by origin, witnesses and groups by name, and the name of the quorum.
+
+    `verifiers` are the origins whose opinions count (SPEC 8.4).
+    """
 
     logs: Mapping[str, LogLine]
     witnesses: Mapping[str, WitnessLine]
     groups: Mapping[str, Group]
     quorum: str
+    verifiers: frozenset[str] = frozenset()
     ends: Mapping[str, EndNote] = field(default_factory=dict)  # in no text: they stand beside it
 
     @classmethod
@@ -70,9 +56,9 @@ class Policy:
         """
         if len(text.encode(errors="replace")) > MAX_POLICY_BYTES:
             raise PolicyError(f"policy: over {MAX_POLICY_BYTES} bytes")
-        draft = _Draft()
+        draft = Draft()
         last = 0
-        for last, items in _lines(text):
+        for last, items in lines_of(text):
             try:
                 draft.add(items)
             except BccaError as error:
@@ -80,7 +66,11 @@ class Policy:
         if draft.quorum is None:
             raise PolicyError(f"policy, line {last}: the last, and none was a quorum; add one")
         policy = cls(
-            logs=draft.logs, witnesses=draft.witnesses, groups=draft.groups, quorum=draft.quorum
+            logs=draft.logs,
+            witnesses=draft.witnesses,
+            groups=draft.groups,
+            quorum=draft.quorum,
+            verifiers=frozenset(draft.verifiers),
         )
         if policy.survives < 1:
             raise PolicyError(
@@ -209,91 +199,3 @@ def _quorum_time(times: Mapping[str, int], policy: Policy) -> int:
         for time in times.values()
         if policy.is_quorum({name for name, other in times.items() if other >= time})
     )
-
-
-@dataclass(slots=True, kw_only=True)
-class _Draft:
-    """A policy while it is read."""
-
-    logs: dict[str, LogLine] = field(default_factory=dict)
-    witnesses: dict[str, WitnessLine] = field(default_factory=dict)
-    groups: dict[str, Group] = field(default_factory=dict)
-    quorum: str | None = None
-    keys: set[bytes | str] = field(default_factory=set)
-    members: set[str] = field(default_factory=set)
-
-    def add(self, items: list[str]) -> None:
-        """Add what one line says."""
-        match items:
-            case ["log", vkey, *url] if len(url) <= 1:
-                key = self._key(vkey, Algorithm.ED25519)
-                if key.name in self.logs:
-                    raise PolicyError(f"log {key.name} is named twice")
-                self.logs[key.name] = LogLine(key=key, url=_url(url))
-            case ["witness", name, vkey, *url] if len(url) <= 1:
-                self._require_new(name)
-                key = self._key(vkey, Algorithm.ED25519_COSIGNATURE)
-                self.witnesses[name] = WitnessLine(name=name, key=key, url=_url(url))
-            case ["group", name, threshold, *members] if members:
-                self._add_group(name, threshold, tuple(members))
-            case ["quorum", name]:
-                self._set_quorum(name)
-            case _:
-                raise PolicyError(f"{items[0]!r} and {len(items) - 1} items: no known line")
-
-    def _add_group(self, name: str, threshold: str, members: tuple[str, ...]) -> None:
-        self._require_new(name)
-        for member in members:
-            self._require_known(member)
-            if member in self.members:
-                raise PolicyError(f"{member!r} is a member twice")
-            self.members.add(member)
-        words = {"any": 1, "all": len(members)}
-        k = words[threshold] if threshold in words else decimal_int(threshold, "threshold")
-        if not 1 <= k <= len(members):
-            raise PolicyError(f"group {name!r}: {k} of {len(members)} members")
-        self.groups[name] = Group(name=name, threshold=k, members=members)
-
-    def _set_quorum(self, name: str) -> None:
-        if self.quorum is not None:
-            raise PolicyError(f"a second quorum, {name!r} after {self.quorum!r}")
-        if name == "none":
-            raise PolicyError("quorum none: k = 0 of n = 0, so f = 0 liars are survived")
-        self._require_known(name)
-        self.quorum = name
-
-    def _key(self, vkey: str, algorithm: Algorithm) -> VerifierKey:
-        """Return the key; no other line may have it, nor one that notes call the same."""
-        key = VerifierKey.parse(vkey)
-        if key.algorithm is not algorithm:
-            raise PolicyError(f"{key.label} is {key.algorithm.name}, not {algorithm.name}")
-        if not self.keys.isdisjoint((key.public, key.label)):
-            raise PolicyError(f"the public key of {key.label} stands on an earlier line")
-        self.keys |= {key.public, key.label}
-        return key
-
-    def _require_new(self, name: str) -> None:
-        if name == "none" or name in self.witnesses or name in self.groups:
-            raise PolicyError(f"the name {name!r} is taken")
-
-    def _require_known(self, name: str) -> None:
-        if name not in self.witnesses and name not in self.groups:
-            raise PolicyError(f"{name!r} is no witness or group of an earlier line")
-
-
-def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the number and the items of each line that says something."""
-    for number, line in enumerate(text.split("\n"), 1):
-        if number > MAX_POLICY_LINES:
-            raise PolicyError(f"policy, line {number}: at most {MAX_POLICY_LINES} are read")
-        if _CONTROL.search(line):
-            raise PolicyError(f"policy, line {number}: a control character in {line[:80]!r}")
-        items = [item for item in _BLANK.split(line) if item]
-        if items and not items[0].startswith("#"):
-            yield number, items
-
-
-def _url(given: list[str]) -> str | None:
-    if given and not given[0].startswith(("https://", "http://")):
-        raise PolicyError(f"{given[0]!r} is not a URL of http or https")
-    return given[0] if given else None

@@ -6,17 +6,19 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from bcca_protocol import period
+from bcca_protocol import period, shares
 from bcca_protocol.aggregate import Totals
-from bcca_protocol.choosing import is_mandatory
+from bcca_protocol.allowing import called, is_mandatory
+from bcca_protocol.assurance import Weighed
 from bcca_protocol.cumulative import Leaf
 from bcca_protocol.graph import Source, Term, double_claims
 from bcca_protocol.partial import Bought, Part
 from bcca_protocol.quantity import number, plain
+from bcca_protocol.results import Substitute
 from bcca_protocol.rules import RuleSet
 from bcca_protocol.ruletext import Block
 from bcca_protocol.statement import FootprintRollUp
-from bcca_protocol.substituted import Substituted
+from bcca_protocol.substituted import Substituted, is_unsigned_footprint, replaced_by
 
 
 class Reason(NamedTuple):
@@ -74,6 +76,11 @@ def judge(
     return Verdict(rules=rules, blocks=tuple(each for each in found if each.code in rules.blocks))
 
 
+def adverse(weighed: Iterable[Weighed]) -> Iterator[Reason]:
+    """Yield whom a verifier that is believed contradicts."""
+    yield from (Reason("adverse", each.tell()) for each in weighed if each.is_adverse)
+
+
 class _Seen:
     """What a result is made of, looked at once for each kind of reason."""
 
@@ -82,6 +89,7 @@ class _Seen:
         self._stated = stated
         self._graph = totals.graph
         self._reached = sorted(totals.vectors)
+        self._called = called((self._graph.parts[index] for index in self._reached), rules)
 
     def missing(self) -> Iterator[Reason]:
         """Yield every gap; what must be company-specific apart, also where something stands in."""
@@ -93,7 +101,7 @@ class _Seen:
                 continue
             bought = next(each for each in graph.parts[index].bought if each.line == edge.line)
             what = f"{edge.amount} {bought.unit} of {bought.product} of {bought.origin}"
-            if is_mandatory(bought.product, self._rules):
+            if is_mandatory(bought.product, self._rules, self._called):
                 yield Reason("mandatory", f"{what} must be company-specific, and no statement is")
             if gap is not None:
                 yield Reason("gap", f"{what} is missing: {gap.reason}")
@@ -111,16 +119,24 @@ class _Seen:
         if term.why is not None:
             yield Reason(term.why.code, term.why.words)
         if isinstance(source, Substituted):
-            factor = source.stated.factor
-            value = f"a value of {factor.source} ({factor.dataset})"
-            yield Reason("default", f"{what}: {value} stands in: {source.stated.reason}")
-            if factor.kind == "proxy":
-                yield Reason("proxy", f"{what}: {value} of something else stands in")
-            return
-        span = bought.acquired or period.span(self._stated.period, "period")
-        about = source.fact.period
-        if term.why is None and not about.overlaps(span):
-            yield Reason("lagged", f"{what}: its statement is about the time until {about.end}")
+            yield from self._stood_in(what, source.stated)
+
+    def _stood_in(self, what: str, stated: Substitute) -> Iterator[Reason]:
+        """Yield what is to be said of a substitute; rules may know of no unsigned footprints."""
+        factor = stated.factor
+        is_unsigned = is_unsigned_footprint(stated)
+        kind = "an unsigned footprint" if is_unsigned else "a value"
+        value = f"{kind} of {factor.source} ({factor.dataset})"
+        if is_unsigned:
+            yield Reason("unsigned", f"{what}: {value} stands in: {stated.reason}")
+        if not is_unsigned or self._rules.unsigned is None:
+            yield Reason("default", f"{what}: {value} stands in: {stated.reason}")
+        if factor.kind == "proxy":
+            yield Reason("proxy", f"{what}: {value} of something else stands in")
+        replaced = replaced_by(stated)
+        if replaced:
+            over = f"signed statement {' and '.join(replaced)}"
+            yield Reason("replaced", f"{what}: {value} goes over {over}: {stated.reason}")
 
     def sources(self) -> Iterator[Reason]:
         """Yield what is to be said of each statement, whatever it feeds."""
@@ -134,7 +150,7 @@ class _Seen:
             if source.introduced:
                 yield Reason("introduced", f"log {part.issuer}: known by introduction alone")
             if isinstance(source, Leaf):
-                yield from _hidden(source, what)
+                yield from _hidden(source, what, self._rules)
             yield from self._aged(part, what)
             yield from self._mixed(part, what)
         for claim, one, other in double_claims(parts):
@@ -159,7 +175,7 @@ class _Seen:
             yield Reason("methods", f"{what} counts recycling by {mixed}")
 
 
-def _hidden(leaf: Leaf, what: str) -> Iterator[Reason]:
+def _hidden(leaf: Leaf, what: str, rules: RuleSet) -> Iterator[Reason]:
     """Yield what a supplier's own roll-up says of itself: nobody here has repeated it."""
     stated = leaf.signed.fact.statement
     yield Reason("cumulative", f"{what}: what it is made of is not shown, its total is a claim")
@@ -168,6 +184,12 @@ def _hidden(leaf: Leaf, what: str) -> Iterator[Reason]:
     if number(stated.weights.default):
         kg = stated.weights.default
         yield Reason("default", f"{what}: {kg} kg CO2e of it are no statement's, as it says")
+    unsigned = shares.unsigned(stated.weights)
+    if unsigned:
+        words = f"{what}: {plain(unsigned)} kg CO2e of it are of unsigned footprints, as it says"
+        yield Reason("unsigned", words)
+        if rules.unsigned is None:
+            yield Reason("default", words)
 
 
 def _watched(rules: RuleSet, witnesses: Mapping[str, int]) -> Iterator[Reason]:

@@ -8,8 +8,9 @@ from types import MappingProxyType
 import msgspec
 from msgspec import to_builtins
 
-from bcca_protocol import claims, footprint, manifest
+from bcca_protocol import assurance, claims, footprint, manifest
 from bcca_protocol.aggregate import Totals, aggregate, is_lacking
+from bcca_protocol.assurance import Reader, with_levels
 from bcca_protocol.cumulative import leaf
 from bcca_protocol.demand import Demand, demand
 from bcca_protocol.errors import StatementError
@@ -24,6 +25,8 @@ from bcca_protocol.rollup import RollUp
 from bcca_protocol.rules import RuleSet
 from bcca_protocol.stated import Stated
 from bcca_protocol.statement import FootprintRollUp
+from bcca_protocol.substituted import replaced_in
+from bcca_protocol.trees import are_opinions_read
 from bcca_protocol.verify import Verified
 from bcca_protocol.withheld import Hidden
 
@@ -70,7 +73,7 @@ def repeat(
     root = _root(graph, rolled, issuers)
     if root is None:
         return None
-    totals = aggregate(graph, [root])
+    totals = _assured(rolled, evidence, aggregate(graph, [root]), root)
     needed = demand(totals, root, number(stated.declared_unit.amount))
     reached = {graph.parts[index].commitment for index in totals.vectors}
     bounds = {
@@ -84,7 +87,8 @@ def repeat(
         return None
     cut = cut_off(totals, needed, rules.cut_off_percent, statements)
     made = manifest.state(cut.totals, needed, _frame(stated, rules), bounds)
-    recomputed = made = _in_the_makers_eyes(made, stated)
+    claims_more = bool(hidden) or are_opinions_read(stated, evidence)
+    recomputed = made = _in_the_makers_eyes(made, stated, claims_more=claims_more)
     if hidden:
         lacking = any(is_lacking(graph.sources[index]) for index in totals.vectors)
         recomputed = claims.with_claims(stated, made, hidden, reached, lacking=lacking)
@@ -93,13 +97,17 @@ def repeat(
 
 
 def _at_hand(rolled: RollUp, evidence: Evidence) -> list[Offer]:
-    """Return the statements here that stand in the trees that were read for `rolled`."""
+    """Return the statements here that stand in the trees that were read for `rolled`.
+
+    What own values go over fed nothing, so that its tree need not be named.
+    """
     read = {tree.origin: int(tree.size) for tree in rolled.statement.logs}
-    parts = [each for each in evidence.parts().values() if _is_read(each, read)]
+    aside = replaced_in(rolled.statement.manifest or ())
+    parts = [e for name, e in evidence.parts().items() if name in aside or _is_read(e, read)]
     leaves = [
         leaf(each)
         for name, each in evidence.roll_ups().items()
-        if name != rolled.commitment and _is_read(each, read)
+        if name != rolled.commitment and (name in aside or _is_read(each, read))
     ]
     return [*parts, *leaves]
 
@@ -121,9 +129,31 @@ def _require_same(rolled: RollUp, recomputed: FootprintRollUp) -> None:
         )
 
 
-def _in_the_makers_eyes(recomputed: FootprintRollUp, stated: FootprintRollUp) -> FootprintRollUp:
-    """Take over who was introduced: that depends on the policy, the maker's and the reader's."""
-    weights = msgspec.structs.replace(recomputed.weights, introduced=stated.weights.introduced)
+def _assured(rolled: RollUp, evidence: Evidence, totals: Totals, root: int) -> Totals:
+    """Return totals with what the opinions assure that the maker could count (SPEC 8.4)."""
+    read = {tree.origin: int(tree.size) for tree in rolled.statement.logs}
+    reader = Reader(
+        verifiers=None, logs=evidence.logs, sizes=read, at=rolled.statement.reference_date
+    )
+    opinions = [each for each in evidence.opinions() if _is_read(each, read)]
+    levels = assurance.levels(assurance.weigh(opinions, totals.sources(), reader))
+    return aggregate(with_levels(totals.graph, levels), [root]) if levels else totals
+
+
+def _in_the_makers_eyes(
+    recomputed: FootprintRollUp, stated: FootprintRollUp, *, claims_more: bool
+) -> FootprintRollUp:
+    """Take over what depends on the policy, the maker's and the reader's: who was introduced.
+
+    And whose opinions count: less than those here assure, and more where others may have been read.
+    """
+    here, there = recomputed.weights, stated.weights
+    taken = {"introduced": there.introduced}
+    for name in ("limited", "reasonable"):
+        is_less = number(getattr(there, name)) <= number(getattr(here, name))
+        if is_less or claims_more:
+            taken[name] = getattr(there, name)
+    weights = msgspec.structs.replace(here, **taken)
     return msgspec.structs.replace(recomputed, weights=weights)
 
 

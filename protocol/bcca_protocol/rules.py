@@ -49,10 +49,11 @@ class RuleSet:
     """Rules as read from `text`, whose SHA-256 is `digest` (Hex).
 
     `cut_off_percent` is of the gross total. `secondary` are the sources whose values may stand in
-    for a statement, "*" any; what `mandatory` names, as a product's URN or a pattern of it, has to
-    be company-specific or stays a gap. `max_age_days` is from the end of a statement's period to
-    the reference date. `blocks` keep a result from being declared; `unconfirmed` says in sentences
-    what nobody has confirmed of these rules.
+    for a statement, "*" any; `unsigned` says whether an unsigned footprint may, None
+    that `secondary` decides that too. What `mandatory` names, as a pattern of a product's URN,
+    name or classification, has to be company-specific or stays a gap. `max_age_days` is from the
+    end of a statement's period to the reference date. `blocks` keep a result from being declared;
+    `unconfirmed` says in sentences what nobody has confirmed of these rules.
     """
 
     name: str
@@ -65,6 +66,7 @@ class RuleSet:
     expired: bool
     secondary: tuple[str, ...]
     proxies: bool
+    unsigned: bool | None
     mandatory: tuple[str, ...]
     max_age_days: int | None
     min_witnesses: int
@@ -162,6 +164,7 @@ def _ruleset(read: RuleFile, text: str) -> RuleSet:
         expired=read.expired,
         secondary=read.secondary,
         proxies=read.proxies,
+        unsigned=read.unsigned,
         mandatory=read.mandatory,
         max_age_days=read.max_age_days,
         min_witnesses=read.min_witnesses,

@@ -19,7 +19,10 @@ Block = Literal[
     "expired",
     "sibling",
     "default",
+    "unsigned",
     "proxy",
+    "replaced",
+    "adverse",
     "cumulative",
     "introduced",
     "copied",
@@ -63,6 +66,7 @@ class RuleFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     expired: bool
     secondary: Items
     proxies: bool
+    unsigned: bool | None = None
     mandatory: Items
     max_age_days: Annotated[int, msgspec.Meta(ge=1, le=36_525)] | None = None  # a century
     min_witnesses: Annotated[int, msgspec.Meta(ge=0, le=100)]  # as many as sign a note

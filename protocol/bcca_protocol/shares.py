@@ -7,6 +7,7 @@ from bcca_protocol.quantity import ZERO, exact, number
 from bcca_protocol.results import Weights
 
 HUNDRED = Decimal(100)
+_ROUNDING = Decimal("1e-12")  # a difference of sums in 34 digits is nearer than that
 
 
 class Quality(NamedTuple):
@@ -27,8 +28,9 @@ class Quality(NamedTuple):
 class Shares(NamedTuple):
     """Percent of the gross contributions (their absolute values).
 
-    `missing` is an estimate: the bounds of gaps in percent of what is known and bounded together;
-    gaps without a bound are in no share at all. `quality` is None where no line is scored.
+    `unsigned` is of unsigned footprints: neither signed nor default. `missing` is an estimate: the
+    bounds of gaps in percent of what is known and bounded together; gaps without a bound are in no
+    share at all. `quality` is None where no line is scored.
     """
 
     primary: Decimal
@@ -39,6 +41,7 @@ class Shares(NamedTuple):
     limited: Decimal
     reasonable: Decimal
     default: Decimal
+    unsigned: Decimal
     missing: Decimal
     quality: Quality | None
 
@@ -59,9 +62,21 @@ def shares(weights: Weights) -> Shares:
             limited=_percent(number(weights.limited), absolute),
             reasonable=_percent(number(weights.reasonable), absolute),
             default=_percent(number(weights.default), absolute),
+            unsigned=_percent(unsigned(weights), absolute),
             missing=_percent(bound, absolute + bound),
             quality=_quality(weights, absolute),
         )
+
+
+def unsigned(weights: Weights) -> Decimal:
+    """Return gross kg CO2e that unsigned footprints give: neither signed nor default (SPEC 8.7).
+
+    What rounding in 34 digits leaves of a difference is nothing.
+    """
+    with exact():
+        absolute = number(weights.absolute)
+        found = absolute - number(weights.signed) - number(weights.default)
+        return found if found > absolute * _ROUNDING else ZERO
 
 
 def exempted_percent(modelled: Decimal, excluded: Decimal) -> Decimal:

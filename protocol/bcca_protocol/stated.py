@@ -3,14 +3,23 @@
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from bcca_protocol.choosing import Choice, Flagged, Missing, Offer, chooser, fitted, refusal
+from bcca_protocol.allowing import called, refusal
+from bcca_protocol.choosing import (
+    Choice,
+    Flagged,
+    Missing,
+    Offer,
+    chooser,
+    fitted,
+    gives_way,
+)
 from bcca_protocol.cumulative import Leaf
 from bcca_protocol.errors import StatementError
 from bcca_protocol.partial import Bought, Part
 from bcca_protocol.period import Span
 from bcca_protocol.results import Edge, Resolved, Substitute
 from bcca_protocol.rules import RuleSet
-from bcca_protocol.substituted import Substituted, substituted
+from bcca_protocol.substituted import Substituted, replaced_by, replaced_in, substituted
 
 NOTHING_WITHHELD: Mapping[str, str] = MappingProxyType({})
 
@@ -38,8 +47,11 @@ class Stated:
         self._choose_leaf = chooser(leaves, period, rules)
         self._edges = {(edge.consumer, edge.line): edge.resolved for edge in edges}
         self._here = {each.fact.commitment for each in here}
+        self._current = {each.fact.commitment for each in here if each.is_current}
+        self._replaced = replaced_in(edges)
         self._leaves = {each.fact.commitment for each in leaves}
         self._withheld = withheld
+        self._called = called((each.fact for each in here), rules)
         if len(self._edges) != len(edges):
             raise StatementError("manifest: an input stands twice")
 
@@ -56,6 +68,8 @@ class Stated:
         is_leaf = resolved.commitment in self._leaves
         chosen = (self._choose_leaf if is_leaf else self._choose)(consumer, bought)
         found = None if isinstance(chosen, Missing) else chosen.fact.commitment
+        if resolved is _UNSTATED and self._is_set_aside(consumer, bought, found):
+            return Missing(f"{bought.product} of {bought.origin}: set aside by an own value")
         if found != resolved.commitment:
             raise StatementError(
                 f"{what}: fed by {resolved.commitment or 'nothing'}, where the rules choose "
@@ -70,24 +84,58 @@ class Stated:
         self, what: str, consumer: Part, bought: Bought, stated: Substitute
     ) -> Substituted:
         """Return what stands in for a statement; raises where nothing may, or this may not."""
-        why_not = refusal(stated, bought.product, self._rules)
+        why_not = refusal(stated, bought.product, self._rules, self._called)
         if why_not is not None:
             raise StatementError(f"{what}: a substitute, where {why_not}")
+        replaced = replaced_by(stated)
+        if replaced:
+            self._check_replaced(what, consumer, bought, replaced)
+        else:
+            self._check_missing(what, consumer, bought, stated)
+        found = fitted(substituted(stated, bought, consumer), bought)
+        if isinstance(found, Missing):
+            raise StatementError(f"{what}: a substitute that does not fit: {found.reason}")
+        return found
+
+    def _is_set_aside(self, consumer: Part, bought: Bought, found: str | None) -> bool:
+        """Say whether an own value goes over the consumer, or over what would feed nothing of it.
+
+        The first feeds nobody, so that nobody says what feeds it (SPEC 9.10).
+        """
+        idle = not bought.amount and found in self._replaced
+        return idle or consumer.commitment in self._replaced
+
+    def _check_replaced(
+        self, what: str, consumer: Part, bought: Bought, replaced: tuple[str, ...]
+    ) -> None:
+        """Raise unless the rules choose the statements that an own value says it goes over.
+
+        Of what is not here, or no longer current, nobody can tell: it is then the maker's word.
+        """
+        if not self._current.issuperset(replaced):
+            return
+        choose = self._choose_leaf if self._leaves.issuperset(replaced) else self._choose
+        chosen = choose(consumer, bought)
+        found = chosen.here if isinstance(chosen, Missing) else (chosen.fact.commitment,)
+        if set(found) != set(replaced):
+            raise StatementError(
+                f"{what}: an own value over {' and '.join(replaced)}, where the rules choose "
+                f"{' and '.join(found) or 'nothing'} of what is here"
+            )
+
+    def _check_missing(self, what: str, consumer: Part, bought: Bought, stated: Substitute) -> None:
+        """Raise where a statement is here, and the substitute does not say that it goes over it."""
         chosen = self._choose(consumer, bought)
         if isinstance(chosen, Missing) and chosen.is_settled:
             raise StatementError(
                 f"{what}: a substitute, where a statement is here: {chosen.reason}"
             )
-        if not isinstance(chosen, Missing):
+        if not isinstance(chosen, Missing) and not gives_way(chosen, stated):
             flagged = f" ({chosen.why.code})" if isinstance(chosen, Flagged) else ""
             raise StatementError(
                 f"{what}: a substitute, where the rules choose statement "
                 f"{chosen.fact.commitment}{flagged} of what is here"
             )
-        found = fitted(substituted(stated, bought, consumer), bought)
-        if isinstance(found, Missing):
-            raise StatementError(f"{what}: a substitute that does not fit: {found.reason}")
-        return found
 
     def _unseen(self, what: str, bought: Bought, commitment: str) -> Missing:
         """Return that nothing here feeds an input; raises where what is withheld cannot feed it."""

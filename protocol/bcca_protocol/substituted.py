@@ -2,19 +2,21 @@
 
 import decimal
 import hashlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
 from bcca_protocol import footprint, spread
 from bcca_protocol.errors import StatementError
-from bcca_protocol.footprint import CELLS, COMPONENTS, EXCLUDING_UPTAKE
+from bcca_protocol.footprint import CELLS, COMPONENTS, EXCLUDING_UPTAKE, Cell
 from bcca_protocol.inventory import Factor
 from bcca_protocol.own import Handed, Tally
 from bcca_protocol.partial import Bought, Part
 from bcca_protocol.period import Span
 from bcca_protocol.quantity import ONE, ZERO, arithmetic, number
-from bcca_protocol.results import Substitute
+from bcca_protocol.results import Edge, Substitute
 from bcca_protocol.spread import Spread
 from bcca_protocol.wire import Record, encode
 
@@ -22,6 +24,9 @@ from bcca_protocol.wire import Record, encode
 ALWAYS: Final = Span("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z")
 NOBODY: Final = ""
 """Who issues a substitute: no log entered it, so it stands before every signed part."""
+PACT: Final = "PACT "
+"""With this the source of an unsigned footprint begins: its format, then its company."""
+_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,10 +42,62 @@ class Substituted:
         return False
 
 
+def is_unsigned_footprint(stated: Substitute) -> bool:
+    """Say whether a substitute is a supplier's own footprint that nobody signed.
+
+    It goes before an expired statement, and is counted apart from what is filled by defaults
+    (SPEC 9.10).
+    """
+    factor = stated.factor
+    return (
+        factor.kind == "supplierSpecific"
+        and factor.gwp is not None
+        and factor.source.startswith(PACT)
+        and _ID.fullmatch(factor.dataset) is not None
+        and not replaced_by(stated)
+    )
+
+
 class _Identity(Record, frozen=True):
     product: str
     origin: str
     substitute: Substitute
+
+
+def over(commitments: Sequence[str], why: str) -> str:
+    """Return the reason of an own value that goes over signed statements: one, or two equal ones.
+
+    The statements' names stand in front, in the one form that `replaced_by` reads (SPEC 9.10).
+    """
+    several = "s" if len(commitments) > 1 else ""
+    return f"over the signed statement{several} {' and '.join(commitments)}: {why}"
+
+
+def replaced_by(stated: Substitute) -> tuple[str, ...]:
+    """Return the commitments of the signed statements that a value goes over; none, as a rule."""
+    found = _OVER.match(stated.reason)
+    return () if found is None else tuple(each for each in found.groups() if each)
+
+
+def replaced_in(edges: Iterable[Edge]) -> frozenset[str]:
+    """Return the statements that own values go over, and that feed nothing in this manifest."""
+    stated = tuple(edges)
+    named = {name for edge in stated for name in (edge.consumer, edge.resolved.commitment)}
+    return frozenset(name for _, names in replacing(stated) for name in names) - named
+
+
+def replacing(edges: Iterable[Edge]) -> Iterator[tuple[Edge, tuple[str, ...]]]:
+    """Yield each edge whose own value goes over signed statements, with these."""
+    for edge in edges:
+        stated = edge.resolved.substitute
+        names = () if stated is None else replaced_by(stated)
+        if names:
+            yield edge, names
+
+
+_OVER: Final = re.compile(
+    r"over the signed statement(?: ([0-9a-f]{64})|s ([0-9a-f]{64}) and ([0-9a-f]{64})): "
+)
 
 
 def substituted(stated: Substitute, bought: Bought, consumer: Part) -> Substituted:
@@ -58,13 +115,9 @@ def substituted(stated: Substitute, bought: Bought, consumer: Part) -> Substitut
             f"{what}: factor in {factor.gwp}, {consumer.product} in {consumer.gwp}"
         )
     identity = encode(_Identity(product=bought.product, origin=bought.origin, substitute=stated))
-    with decimal.localcontext(arithmetic()):
-        cells = CELLS["rawMaterial"]
-        own = {cells[COMPONENTS.index(c)]: kg for c, kg in footprint.values_of(factor.values)}
-        footprint.check_sides(own)
-        counted = (kg for cell, kg in own.items() if cell.component in EXCLUDING_UPTAKE)
-        whole = sum(counted, ZERO)
-        absolute = abs(whole)
+    own, whole = _counted(factor)
+    absolute = whole.copy_abs()
+    default = ZERO if is_unsigned_footprint(stated) else absolute
     return Substituted(
         stated,
         Part(
@@ -85,7 +138,7 @@ def substituted(stated: Substitute, bought: Bought, consumer: Part) -> Substitut
             own=own,
             own_by_location=None,
             tally=Tally(absolute=absolute),
-            handed=Handed(unsigned=absolute, default=absolute) if absolute else None,
+            handed=Handed(unsigned=absolute, default=default) if absolute else None,
             bought=(),
             claims=(),
             gwp=factor.gwp or consumer.gwp,
@@ -93,6 +146,16 @@ def substituted(stated: Substitute, bought: Bought, consumer: Part) -> Substitut
             spreads=_spreads(factor, whole),
         ),
     )
+
+
+def _counted(factor: Factor) -> tuple[dict[Cell, Decimal], Decimal]:
+    """Return what a factor puts into each cell, and their sum without uptake, in kg CO2e."""
+    cells = CELLS["rawMaterial"]
+    with decimal.localcontext(arithmetic()):
+        own = {cells[COMPONENTS.index(c)]: kg for c, kg in footprint.values_of(factor.values)}
+        footprint.check_sides(own)
+        counted = (kg for cell, kg in own.items() if cell.component in EXCLUDING_UPTAKE)
+        return own, sum(counted, ZERO)
 
 
 def _spreads(factor: Factor, kg: Decimal) -> tuple[Spread, ...]:

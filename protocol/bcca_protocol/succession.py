@@ -20,10 +20,12 @@ def believed(trusted: Policy, notes: Sequence[EndNote]) -> Policy:
     successor whose key the policy has in another place.
     """
     ends = by_origin(notes)
-    named = dict(trusted.logs)
+    named, verifiers = dict(trusted.logs), set(trusted.verifiers)
     waiting = [origin for origin in named if origin in ends]
     while waiting:
-        successor = ends[waiting.pop()].successor
+        ended = waiting.pop()
+        successor = ends[ended].successor
+        verifiers |= {successor.name} if ended in verifiers else set()
         known = named.get(successor.name)
         if known is None:
             _require_new(successor, trusted, named)
@@ -34,7 +36,7 @@ def believed(trusted: Policy, notes: Sequence[EndNote]) -> Policy:
                 f"policy: it names {successor.name} with key {known.key.encode()}, an end note "
                 f"with {successor.encode()}"
             )
-    return replace(trusted, logs=named, ends=ends)
+    return replace(trusted, logs=named, verifiers=frozenset(verifiers), ends=ends)
 
 
 def by_origin(notes: Sequence[EndNote]) -> dict[str, EndNote]:

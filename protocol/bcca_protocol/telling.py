@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from bcca_protocol import footprint, period
+from bcca_protocol.assurance import Weighed
 from bcca_protocol.audit import Report, Step
 from bcca_protocol.footprint import Footprint
 from bcca_protocol.quantity import plain
@@ -28,6 +29,7 @@ def as_text(
         yield f"Made for {report.recipient}."
     yield f"{report.product} of {report.maker}, {plain(report.amount)} {report.unit}:"
     yield from _partly(report) if report.withheld else _table(report.footprint)
+    yield from _assured(report)
     for part, line, kg in _cut(report):
         yield f"Cut off: line {showable(line)} of {part}, {plain(kg)} kg CO2e gross."
     yield from _ruled(report)
@@ -55,6 +57,9 @@ def as_json(report: Report, unverified: Sequence[str], steps: Sequence[Step]) ->
         "cutOff": [
             {"commitment": part, "line": line, "kg": plain(kg)} for part, line, kg in _cut(report)
         ],
+        "ownValues": list(_own_values(report)),
+        "opinions": [_opinion(each) for each in report.assured.weighed],
+        "assured": {level: plain(kg) for level, kg in report.assured.kg.items()},
         "logs": len(report.evidence.logs),
         "introduced": len(report.evidence.introduced),
         "statements": len(report.evidence.facts),
@@ -81,11 +86,49 @@ def _cut(report: Report) -> Iterator[tuple[str, str, Decimal]]:
             yield parts[each.part].commitment, each.name, each.kg
 
 
+def _assured(report: Report) -> Iterator[str]:
+    """Yield which opinions count, and how much they cover."""
+    for each in report.assured.weighed:
+        if not each.why_not:
+            yield f"Opinion: {showable(each.tell())}."
+    for level, kg in report.assured.kg.items():
+        if kg:
+            yield f"Under {level} assurance by this policy: {plain(kg)} kg CO2e gross."
+
+
+def _own_values(report: Report) -> Iterator[dict[str, Any]]:
+    """Yield each own value over signed statements, and which of them are in the file."""
+    for edge, replaced in report.replaced:
+        yield {
+            "consumer": edge.consumer,
+            "line": edge.line,
+            "over": list(replaced),
+            "here": [name for name in replaced if name in report.evidence.facts],
+        }
+
+
+def _opinion(weighed: Weighed) -> dict[str, Any]:
+    said = weighed.opinion.statement
+    return {
+        "commitment": weighed.opinion.commitment,
+        "verifier": weighed.opinion.issuer,
+        "statement": weighed.statement,
+        "conclusion": said.conclusion,
+        "level": said.level,
+        "covers": said.covers,
+        "counts": not weighed.why_not,
+        "whyNot": weighed.why_not,
+    }
+
+
 def _table(whole: Footprint) -> Iterator[str]:
     """Yield what was recomputed by stage, and the total."""
     for stage, kg in footprint.by_stage(whole).items():
         yield f"  {stage:<13} {plain(kg)} kg CO2e"
     yield f"  {'total':<13} {plain(footprint.total(whole))} kg CO2e, excluding biogenic uptake"
+    if footprint.has_uptake(whole):
+        including = footprint.total(whole, footprint.INCLUDING_UPTAKE)
+        yield f"  {'':<13} {plain(including)} kg CO2e, including biogenic uptake"
 
 
 def _partly(report: Report) -> Iterator[str]:
@@ -129,6 +172,7 @@ def _sums(whole: Footprint) -> dict[str, Any]:
     components = footprint.by_component(whole)
     return {
         "total": plain(footprint.total(whole)),
+        "totalIncludingUptake": plain(footprint.total(whole, footprint.INCLUDING_UPTAKE)),
         "components": {name: plain(kg) for name, kg in components.items() if kg},
         "stages": {stage: plain(kg) for stage, kg in footprint.by_stage(whole).items()},
     }

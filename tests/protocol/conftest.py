@@ -23,6 +23,7 @@ from bcca_protocol import (
     statement,
     verify,
 )
+from bcca_protocol.__main__ import main
 from bcca_protocol.aggregate import Totals, aggregate
 from bcca_protocol.bundle import Body, Header, RuleSet, StatementLine
 from bcca_protocol.checkpoint import Checkpoint
@@ -246,6 +247,22 @@ def part(
     }
     made = PartialFootprint(**{**fields, **more})
     return made if "footprint" in more else own.with_footprint(made)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run `bcca-verify` in this process; return exit status, stdout, stderr."""
+
+    def with_arguments(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        try:
+            status = main([str(argument) for argument in arguments])
+        except SystemExit as leaving:
+            status = int(leaving.code or 0)
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return with_arguments
 
 
 @pytest.fixture

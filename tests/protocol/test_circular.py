@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from bcca_protocol import circular
@@ -69,3 +70,13 @@ def test_inputs_that_count_recycling_in_two_ways_are_refused_naming_both(chain: 
         circular.agreed_recycling(parts)
     with pytest.raises(StatementError, match="over no inputs"):
         circular.agreed_recycling([])
+
+
+def test_what_says_no_method_of_recycling_is_passed_over(chain: Any) -> None:
+    chain.sells("nickel", "1")
+    chain.sells("scrap", "1", method=method("cff"))
+    nickel, scrap = (each.fact for each in chain.facts())
+    silent = msgspec.structs.replace(nickel, recycling="")
+
+    assert circular.agreed_recycling([silent, scrap, silent]) == "cff"
+    assert circular.recycling_in([silent, nickel, scrap, scrap]) == {"cff": 2, "cutOff": 1}

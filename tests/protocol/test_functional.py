@@ -88,16 +88,6 @@ def test_delivered_kwh_counts_four_stages_and_refuses_to_drop_the_fifth_unsaid()
         functional.miit(cells(use="7"), Decimal(36000))
 
 
-def test_cycles_are_those_of_the_rules_and_no_others() -> None:
-    table = {"M1": Decimal(60), "L": Decimal(20)}
-
-    assert functional.cycles_per_year("L", table) == 20
-    with pytest.raises(StatementError, match="no cycles for category other, only for L, M1"):
-        functional.cycles_per_year("other", table)
-    with pytest.raises(StatementError, match="only for none"):
-        functional.cycles_per_year("M1", {})
-
-
 def test_service_years_are_the_shorter_term_of_the_warranty() -> None:
     assert functional.service_years([Decimal(10), Decimal(8)]) == 8
     with pytest.raises(StatementError, match="no term"):
@@ -188,8 +178,6 @@ def test_a_figure_that_outgrows_decimal128_is_refused() -> None:
 
 
 def test_published_totals_that_differ_are_told_and_not_refused() -> None:
-    told = carbon.differs("uptake", Decimal("-1.70"), carbon.uptake_of(Decimal("0.44")))
+    told = carbon.differs("its carbon", Decimal("-1.70"), carbon.uptake_of(Decimal("0.44")))
 
-    assert told == (
-        "uptake: printed as -1.7, its own parts give -1.613333333333333333333333333333333"
-    )
+    assert told == "printed as -1.7, where its carbon gives -1.613333333333333333333333333333333"

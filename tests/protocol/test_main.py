@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from bcca_protocol.__main__ import HOLDS, INCOMPLETE, REFUSED, UNUSABLE, main
+from bcca_protocol.__main__ import HOLDS, INCOMPLETE, REFUSED, UNUSABLE
 from bcca_protocol.bundle import StatementLine, Withheld
-from bcca_protocol.footprint import STAGES
+from bcca_protocol.footprint import STAGES, Components
 from bcca_protocol.limits import MAX_POLICY_BYTES
 from bcca_protocol.quantity import plain
 
@@ -20,22 +20,6 @@ SEEN = "2026-05-28T20:26:42Z"  # AT + 2: the quorum time of every log of a chain
 NEWEST = "2026-05-28T20:26:42Z"
 
 Ran = tuple[int, str, str]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
-    """Run `bcca-verify` in this process; return exit status, stdout, stderr."""
-
-    def with_arguments(*arguments: object) -> Ran:
-        capsys.readouterr()
-        try:
-            status = main([str(argument) for argument in arguments])
-        except SystemExit as leaving:
-            status = int(leaving.code or 0)
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    return with_arguments
 
 
 @pytest.fixture
@@ -78,6 +62,20 @@ def test_every_stage_is_printed(run: Callable[..., Ran], files: list[object]) ->
     for stage in STAGES:
         kg = "15" if stage == "production" else "0"
         assert re.search(rf"^  {stage} +{kg} kg CO2e$", out, re.MULTILINE)
+
+
+def test_both_totals_are_told_where_a_product_took_up_carbon(
+    run: Callable[..., Ran], chain: Any, line: Any, per: Any, tmp_path: Path
+) -> None:
+    grown = msgspec.structs.replace(per("5"), values=Components(fossil="5", biogenic_uptake="-2"))
+    chain.sells("cell", activities=[line("grown", "1", "5", factor=grown)])
+    files = written(chain, tmp_path, chain.bundle("cell"))
+    _, out, _ = run(*files)
+    _, told, _ = run(*files, "--json")
+
+    assert "total         5 kg CO2e, excluding biogenic uptake\n" in out
+    assert "3 kg CO2e, including biogenic uptake\n" in out
+    assert json.loads(told)["totalIncludingUptake"] == "3"
 
 
 def test_every_step_is_printed_with_what_it_checked(
@@ -359,6 +357,7 @@ def sums(kg: str) -> dict[str, object]:
     """Return how so much fossil carbon of production is told to programs."""
     return {
         "total": kg,
+        "totalIncludingUptake": kg,
         "components": {} if kg == "0" else {"fossil": kg},
         "stages": {stage: kg if stage == "production" else "0" for stage in STAGES},
     }
@@ -386,6 +385,9 @@ def test_json_is_one_object_with_decimal_strings(
         "recomputed": sums("15"),
         "claimed": sums("0"),
         "cutOff": [],
+        "ownValues": [],
+        "opinions": [],
+        "assured": {"limited": "0", "reasonable": "0"},
         "logs": 2,
         "introduced": 0,
         "statements": 3,

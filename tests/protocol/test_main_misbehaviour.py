@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bcca_protocol.__main__ import HOLDS, REFUSED, UNUSABLE, main
+from bcca_protocol.__main__ import HOLDS, REFUSED, UNUSABLE
 from bcca_protocol.checkpoint import Checkpoint, cosign, sign_checkpoint
 from bcca_protocol.limits import MAX_MISBEHAVIOUR_BYTES
 from bcca_protocol.misbehaviour import from_heads
@@ -15,21 +15,6 @@ from bcca_protocol.note import Note
 
 ORIGIN = "mine.example"
 Ran = tuple[int, str, str]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
-    """Run `bcca-verify` in this process; return exit status, stdout, stderr."""
-
-    def with_arguments(*arguments: object) -> Ran:
-        capsys.readouterr()
-        try:
-            status = main([str(argument) for argument in arguments])
-        except SystemExit as leaving:
-            status = int(leaving.code or 0)
-        return status, *capsys.readouterr()
-
-    return with_arguments
 
 
 @pytest.fixture
