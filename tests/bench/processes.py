@@ -4,13 +4,16 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Self
 
 HOST = "127.0.0.1"
 START_SECONDS = 30.0
+LOOK_SECONDS = 0.5  # between two looks at the memory of some processes: a look takes milliseconds
 
 _BCCA = "import sys; from bcca_node.entry import main; sys.exit(main())"
 
@@ -21,13 +24,74 @@ def bcca_serve(data: Path, *more: str) -> list[str]:
 
 
 @contextmanager
-def running(command: Sequence[str], stderr: int, told: Mapping[str, str]) -> Iterator[int]:
-    """Run a command, `told` more variables, until the context ends; yield the process's id."""
-    with subprocess.Popen(command, env={**os.environ, **told}, stderr=stderr) as process:
+def running(
+    command: Sequence[str], stderr: int, told: Mapping[str, str], given: Sequence[int] = ()
+) -> Iterator[int]:
+    """Run a command, `told` more variables, until the context ends; yield the process's id.
+
+    It is `given` some open files by their numbers, such as sockets on which others may ask already.
+    """
+    environment = {**os.environ, **told}
+    with subprocess.Popen(command, env=environment, stderr=stderr, pass_fds=given) as process:
         try:
             yield process.pid
         finally:
             process.terminate()
+
+
+class Memory:
+    """The most that this process and those that it starts held together; use it as a context.
+
+    `but` are processes that are somebody else's part of the measurement.
+    """
+
+    def __init__(self, but: Collection[int] = ()) -> None:
+        """Look at nothing yet."""
+        self._but = frozenset(but)
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self.first_mb = self.peak_mb = 0
+
+    def __enter__(self) -> Self:
+        """Look now, and every now and then."""
+        self.first_mb = self.peak_mb = self._held()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Look no more."""
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._done.wait(LOOK_SECONDS):
+            self.peak_mb = max(self.peak_mb, self._held())
+
+    def _held(self) -> int:
+        return sum(map(_private_kb, _family(os.getpid()) - self._but)) // 1024
+
+
+def _family(first: int) -> set[int]:
+    """Return a process and all that it started, and those."""
+    started: dict[int, list[int]] = {}
+    for each in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parent = int(each.read_text().rpartition(")")[2].split()[1])
+            started.setdefault(parent, []).append(int(each.parent.name))
+    found, left = set[int](), [first]
+    while left:
+        found.add(one := left.pop())
+        left += started.get(one, [])
+    return found
+
+
+def _private_kb(process: int) -> int:
+    """Return what a process holds; what it shares with others counts by its share."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1])
+    return 0
 
 
 def free_port() -> int:

@@ -10,7 +10,8 @@ asked over loopback HTTP. The clock runs from the first question to the total.
 - sign_seconds: the single signature checks that come before a result is signed, not in `seconds`;
 - raw_seconds: `Ed25519PublicKey.verify` of as many statements on one core, half before, half after;
 - ratio: seconds over raw_seconds;
-- peak_mb: the most memory that this process held, and its workers beside it;
+- peak_mb: the most memory that this process, with the market it made, and its workers held;
+- growth_kb: by how much of it they grew during the run, for each statement;
 - again_seconds: the same run after one supplier corrected one statement, single checks included;
 - again_cone: of how many statements the result changed with it;
 - again_computed: how many were added up anew, the rest being known from the run before;
@@ -20,7 +21,6 @@ asked over loopback HTTP. The clock runs from the first question to the total.
 import argparse
 import asyncio
 import json
-import resource
 import socket
 import subprocess
 import sys
@@ -32,9 +32,10 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
+import httpx
 from companies import STAGES, WITNESSES, Company, activity, bought, partial
 from msgspec import structs
-from processes import HOST, free_port, running, wait_for
+from processes import HOST, START_SECONDS, Memory, running
 from verify import OWN_LINES, Chunk
 
 from bcca_node.app import create_server
@@ -44,6 +45,7 @@ from bcca_node.ledger.node import Node
 from bcca_node.ledger.publish import publish
 from bcca_node.ledger.status import replacing
 from bcca_node.ledger.trust import FILE as POLICY
+from bcca_node.network import descriptor
 from bcca_node.network.client import Fetcher
 from bcca_node.packmaker import collect as collecting
 from bcca_node.packmaker import held
@@ -87,10 +89,15 @@ class Market:
     def __init__(self, asked: Asked, folder: Path) -> None:
         """Found them, and publish all their statements."""
         self._asked = asked
-        self.nodes = [
-            _found(folder / f"s{n}", f"supplier{n}.example/bcca") for n in range(asked.suppliers)
+        # They listen from the start, so that nobody else takes a port before they are served.
+        self.listeners = [
+            socket.create_server((HOST, 0), backlog=1024) for _ in range(asked.suppliers)
         ]
-        self.pack = _found(folder / "pack", "pack.example/bcca")
+        self.nodes = [
+            _found(folder / f"s{n}", f"supplier{n}.example/bcca", each.getsockname()[1])
+            for n, each in enumerate(self.listeners)
+        ]
+        self.pack = _found(folder / "pack", "pack.example/bcca", 0)
         self._companies = [Company(origin=node.origin) for node in (*self.nodes, self.pack)]
         for node, company in zip((*self.nodes, self.pack), self._companies, strict=True):
             company.supplier = structs.replace(company.supplier, key=node.log_key.encode())
@@ -110,6 +117,8 @@ class Market:
         """Close every database."""
         for node in (*self.nodes, self.pack):
             node.close()
+        for listener in self.listeners:
+            listener.close()
 
     def part(self, product: int, output: str = "1") -> PartialFootprint:
         """Return what its supplier says of a product."""
@@ -144,10 +153,11 @@ class Market:
 
 def measure(asked: Asked, folder: Path) -> dict[str, object]:
     """Return the report."""
-    with closing(Market(asked, folder)) as market, _served(market):
+    with closing(Market(asked, folder)) as market, _served(market) as servers:
         before = _raw()
-        took, first, collected = _run(market, asked)
-        peak, found = _peak(), len(collected.reached) - 1
+        with Memory(but=servers) as memory:
+            took, first, collected = _run(market, asked)
+        found = len(collected.reached) - 1
         is_whole, before_change = not first.totals.incomplete, _weights(first)
         known = Known()
         aggregate(first.totals.graph, [first.needed.root], known)  # as whoever runs again keeps it
@@ -165,7 +175,8 @@ def measure(asked: Asked, folder: Path) -> dict[str, object]:
         "raw_seconds": round(raw, 3),
         "ratio": round(seconds / raw, 3),
         "sign_seconds": round(took["sign"], 3),
-        "peak_mb": peak,
+        "peak_mb": memory.peak_mb,
+        "growth_kb": round((memory.peak_mb - memory.first_mb) * 1024 / asked.statements, 2),
         "again_seconds": round(sum(again_took.values()), 3),
         "again_cone": sum(
             before_change.get(name) != weight for name, weight in _weights(again).items()
@@ -222,14 +233,7 @@ def _raw() -> float:
     return (time.perf_counter() - began) / RAW
 
 
-def _peak() -> int:
-    """Return the megabytes that this process held at most, and the largest of its workers."""
-    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return sum(resource.getrusage(kind).ru_maxrss for kind in kinds) // 1024
-
-
-def _found(folder: Path, origin: str) -> Node:
-    port = free_port()
+def _found(folder: Path, origin: str, port: int) -> Node:
     settings = Settings(
         data=folder, origin=origin, name=origin, url=f"http://{HOST}:{port}", host=HOST, port=port
     )
@@ -251,25 +255,27 @@ def _witness(node: Node) -> None:
 
 
 @contextmanager
-def _served(market: Market) -> Iterator[None]:
-    """Serve the suppliers in processes of their own."""
+def _served(market: Market) -> Iterator[list[int]]:
+    """Serve the suppliers in processes of their own, and yield their ids."""
+    servers = []
     with ExitStack() as stack:
         for turn in range(SERVERS):
-            mine = [str(node.settings.data) for node in market.nodes[turn::SERVERS]]
+            folders = [str(node.settings.data) for node in market.nodes[turn::SERVERS]]
+            numbers = [each.fileno() for each in market.listeners[turn::SERVERS]]
+            mine = (f"{number}:{each}" for number, each in zip(numbers, folders, strict=True))
             command = [sys.executable, __file__, "--serve", *mine]
-            stack.enter_context(running(command, subprocess.DEVNULL, {}))
-        for node in market.nodes:
-            wait_for(node.settings.port)
-        yield
+            servers.append(stack.enter_context(running(command, subprocess.DEVNULL, {}, numbers)))
+        for node in market.nodes[:SERVERS]:
+            httpx.get(node.settings.url + descriptor.PATH, timeout=START_SECONDS).raise_for_status()
+        yield servers
 
 
-def _serve(folders: Sequence[str]) -> None:
-    """Serve nodes until this process is ended."""
+def _serve(given: Sequence[str]) -> None:
+    """Serve nodes until this process is ended, each on a socket that is open already."""
     with Loopback() as loopback:
-        for folder in folders:
+        for number, folder in (each.split(":", 1) for each in reversed(given)):
             node = Node.open(Settings.load(Path(folder)))
-            listener = socket.create_server((HOST, node.settings.port))
-            loopback.serve(create_server(node), listener)
+            loopback.serve(create_server(node), socket.socket(fileno=int(number)))
         while True:
             time.sleep(60)
 
@@ -281,7 +287,7 @@ def main() -> None:
     parser.add_argument("--suppliers", type=int, default=20, metavar="N")
     parser.add_argument("--workers", type=int, help="processes that verify (default: one per core)")
     parser.add_argument("--json", action="store_true", help="one object on stdout")
-    parser.add_argument("--serve", nargs="+", metavar="FOLDER", help=argparse.SUPPRESS)
+    parser.add_argument("--serve", nargs="+", metavar="SOCKET:FOLDER", help=argparse.SUPPRESS)
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     told = parser.parse_args()
     if told.serve:

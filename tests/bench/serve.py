@@ -10,7 +10,8 @@ slow for both.
 
 - routes: requests a second and the time that one in a hundred is above, the median of all rounds;
   `ratio` is the median of each round's; in the stream's row one thing is a statement, and the
-  time is that of a whole stream;
+  time is that of a whole stream; the last is a page of PACT footprints, of one that buys nothing in
+  ten statements;
 - stream_per_s: statements a second of `?since=0`, the public ones to somebody who does not sign, in
   CPU time of the serving process;
 - signed_stream_per_s: the same of all statements to a partner, each noted in the access log;
@@ -27,7 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -46,9 +47,11 @@ from bcca_node.ledger.node import Node
 from bcca_node.ledger.publish import publish
 from bcca_node.network import signatures
 from bcca_node.network.signatures import Call
+from bcca_node.pact import clients, tokens
 from bcca_node.settings import Settings
 from bcca_node.storage import grants, logs, partners
 from bcca_node.storage.grants import Grant, Scope
+from bcca_node.storage.pactclients import PactPartner
 from bcca_node.storage.partners import Partner
 from bcca_protocol import checkpoint, own
 from bcca_protocol.note import Note
@@ -60,8 +63,10 @@ CALLER = signer(CUSTOMER, "request")
 CONNECTIONS = 4  # so that the server never waits for this process
 BATCH = 100
 OWN_LINES, INPUTS = 10, 2
-TILE, STREAM = "/log/tile/0/000", "/statements?since=0"
+TILE, STREAM, PAGE = "/log/tile/0/000", "/statements?since=0", "/3/footprints?limit=100"
 PRIVATE_ONE_IN = 10  # statements: the rest are public
+LEAF_ONE_IN, LEAF = 10, 1  # statements: such as the second buy nothing, so PACT has them
+PAGES_ONE_IN = 4  # requests: a page is a hundred statements
 STREAM_SECONDS = 0.3  # of a core in a round: thirty ticks of the clock that counts them
 TICKS, PAGE_BYTES = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
 
@@ -97,6 +102,7 @@ def measure(asked: Asked, folder: Path) -> dict[str, object]:
     """Return every figure of the report."""
     with closing(_node(folder / "node")) as node:
         private = _filled(node, asked.statements)
+        bearer = _bearer(node)
         data = node.settings.data
     files = folder / "files.json"
     bare_port, port = free_ports(2)
@@ -106,6 +112,7 @@ def measure(asked: Asked, folder: Path) -> dict[str, object]:
         idle = ours.megabytes()
         found = _textual({path: _get(ours, path) for path in (TILE, private[0])})
         found[STREAM] = _get(ours, STREAM, is_signed=False).decode("latin-1")
+        found[PAGE] = _get(ours, PAGE, is_signed=False, bearer=bearer).decode("latin-1")
         (folder / "part").write_text(json.dumps(found), encoding="utf-8")
         (folder / "part").rename(files)
         both = (ours, waited_for())
@@ -115,8 +122,9 @@ def measure(asked: Asked, folder: Path) -> dict[str, object]:
         ]
         stream, per_s = _streamed(both, asked, asked.statements - len(private))
         _, signed_per_s = _streamed(both, asked, asked.statements, is_signed=True)
+        pages = _paged(both, asked, bearer)
     return {
-        "routes": [*routes, stream],
+        "routes": [*routes, stream, pages],
         "stream_per_s": round(per_s),
         "signed_stream_per_s": round(signed_per_s),
         "idle_mb": round(idle, 1),
@@ -140,6 +148,21 @@ def _compared(
         waits += took
         bares.append(_load(bare, [_request(bare, paths[0])] * asked.requests)[0])
     return _row(name, rates, bares, waits)
+
+
+def _paged(both: Sequence[Served], asked: Asked, bearer: dict[str, str]) -> dict[str, object]:
+    """Return the row of a page of footprints."""
+    ours, bare = both
+    rates: list[float] = []
+    bares: list[float] = []
+    waits: list[float] = []
+    count = asked.requests // PAGES_ONE_IN
+    for _ in range(asked.rounds):
+        rate, took = _load(ours, [_request(ours, PAGE, bearer=bearer)] * count)
+        rates.append(rate)
+        waits += took
+        bares.append(_load(bare, [_request(bare, PAGE)] * count)[0])
+    return _row(f"GET {PAGE}", rates, bares, waits)
 
 
 def _streamed(
@@ -242,18 +265,24 @@ def _lines(served: Served, request: bytes, room: bytearray) -> int:
     return count
 
 
-def _get(ours: Served, path: str, *, is_signed: bool = True) -> bytes:
+def _get(
+    ours: Served, path: str, *, is_signed: bool = True, bearer: Mapping[str, str] | None = None
+) -> bytes:
     """Return the body of an answer."""
     with closing(HTTPConnection(HOST, ours.port)) as connection:
-        connection.request("GET", path, headers=_headers(ours, path) if is_signed else {})
+        headers = _headers(ours, path) if is_signed else dict(bearer or {})
+        connection.request("GET", path, headers=headers)
         answer = connection.getresponse()
         _require(answer.status == HTTPStatus.OK, f"{path}: answered {answer.status}")
         return answer.read()
 
 
-def _request(served: Served, path: str, *, is_signed: bool = False) -> bytes:
+def _request(
+    served: Served, path: str, *, is_signed: bool = False, bearer: Mapping[str, str] | None = None
+) -> bytes:
     """Return a request as it is sent, with a signature and nonce of its own."""
     lines = [f"GET {path} HTTP/1.1", f"Host: {HOST}:{served.port}", "Accept-Encoding: identity"]
+    lines += [f"{name}: {value}" for name, value in (bearer or {}).items()]
     if is_signed:
         lines += [f"{name}: {value}" for name, value in _headers(served, path).items()]
     return "\r\n".join([*lines, "", ""]).encode()
@@ -308,7 +337,7 @@ def bare(files: Path, port: int) -> None:
         time.sleep(0.05)
     found: dict[str, str] = json.loads(files.read_text(encoding="utf-8"))
     contents = {path: content.encode("latin-1") for path, content in found.items()}
-    tile, stream = contents.pop(TILE), contents.pop(STREAM)
+    tile, stream, page = (contents.pop(path) for path in (TILE, STREAM, PAGE))
     (envelope,) = contents.values()
     pieces = [stream[start : start + 65_536] for start in range(0, len(stream), 65_536)]
     app = FastAPI()
@@ -320,6 +349,10 @@ def bare(files: Path, port: int) -> None:
     @app.get("/statements/{commitment}")
     async def statement(commitment: str) -> Response:
         return Response(envelope, media_type="application/json")
+
+    @app.get("/3/footprints")
+    async def footprints() -> Response:
+        return Response(page, media_type="application/json")
 
     @app.get("/log/tile/{path:path}")
     async def log_tile(path: str) -> Response:
@@ -350,7 +383,8 @@ def _filled(node: Node, count: int) -> list[str]:
     predicates = []
     for product in range(count):
         lines = [activity(product, line, STAGES[line % 2]) for line in range(OWN_LINES)]
-        bom = [bought(product, OWN_LINES + n, n, supplier) for n in range(INPUTS)]
+        is_leaf = product % LEAF_ONE_IN == LEAF
+        bom = [bought(product, OWN_LINES + n, n, supplier) for n in range(0 if is_leaf else INPUTS)]
         sharing = "public" if product % PRIVATE_ONE_IN else "direct"
         made = structs.replace(partial(company, product, lines, bom), sharing=sharing)
         predicates.append(own.with_footprint(made))
@@ -370,6 +404,18 @@ def _filled(node: Node, count: int) -> list[str]:
     words = (entry.decode().split() for entry in entries)
     paths = [f"/statements/{each[2]}" for each in words if each[1] == "statement"]
     return paths[::PRIVATE_ONE_IN]
+
+
+def _bearer(node: Node) -> dict[str, str]:
+    """Return the header with which a PACT partner asks."""
+    url = "https://buyer.example"
+    new = PactPartner(name="buyer", url=url, auth_url=url, since=0)
+    with node.database.write() as session:
+        partner = clients.add(node, session, new, None)
+        made = clients.issue(session, partner, days=30, at=node.clock())
+    issued = tokens.issue(node, made.client_id)
+    _require(issued is not None, "no token was issued")
+    return {"Authorization": f"Bearer {issued.token if issued else ''}"}
 
 
 def _customer() -> Partner:
