@@ -1,6 +1,6 @@
 """What a result lacks, asked of those suppliers that are partners (SPEC 13.11)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from bcca_node.ledger.node import Node
@@ -10,7 +10,7 @@ from bcca_node.partners import requests
 from bcca_node.partners.event import Wanted
 from bcca_node.storage import partners
 from bcca_node.storage import requests as stored
-from bcca_node.storage.partners import Partner
+from bcca_node.storage.partners import Partner, PartState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,8 @@ class Asked:
 def ask(node: Node, recalled: Recalled, items: Iterable[Item], wish: Wish) -> list[Asked]:
     """Ask for each product once, for the roll-up's period; what is asked already stays as it is.
 
+    Where both sides confirmed a part number for it, the request names that too.
+
     Raises UnusableError where `wish` is due in the past or cannot be said.
     """
     with node.database.read() as session:
@@ -64,10 +66,15 @@ def _asked(
     if partner.refused:
         words = f"not asked: its keys are refused, {partner.refused}"
         return Asked(origin=origin, product=product, words=words)
+    names = _names(node, origin, product)
     wanted = Wanted(
-        period=recalled.statement.period, purpose=wish.purpose, product=product, due=wish.due
+        period=recalled.statement.period,
+        purpose=wish.purpose,
+        part=names[0] if names else None,
+        product=product,
+        due=wish.due,
     )
-    waiting = _waiting(node, origin, wanted)
+    waiting = _waiting(node, origin, wanted, {product, *names})
     if waiting is not None:
         words = f"asked already: request {waiting}"
         return Asked(origin=origin, product=product, words=words, request=waiting)
@@ -76,8 +83,16 @@ def _asked(
     return Asked(origin=origin, product=product, words=words, request=made.id, is_new=True)
 
 
-def _waiting(node: Node, origin: str, wanted: Wanted) -> str | None:
-    """Return the open request for a product and a period of it, if there is one."""
+def _names(node: Node, origin: str, product: str) -> list[str]:
+    """Return the part numbers that both sides say are a product, the partner's own first."""
+    with node.database.read() as session:
+        pairs = partners.parts(session, origin, PartState.CONFIRMED)
+    theirs = [each.theirs for each in pairs if each.ours == product]
+    return [*theirs, *(each.ours for each in pairs if each.theirs == product)]
+
+
+def _waiting(node: Node, origin: str, wanted: Wanted, names: Collection[str]) -> str | None:
+    """Return the open request for what is called so, and for all of a period, if there is one."""
     start, end = wanted.period.start, wanted.period.end
     with node.database.read() as session:
         found = stored.chosen(session, incoming=False, partner=origin)
@@ -86,8 +101,9 @@ def _waiting(node: Node, origin: str, wanted: Wanted) -> str | None:
             each.id
             for each in found
             if each.is_open
-            and wanted.product in (each.wanted, each.product)
-            and (each.period_start, each.period_end) == (start, end)
+            and not {each.wanted, each.product, each.part}.isdisjoint(names)
+            and each.period_start <= start
+            and end <= each.period_end
         ),
         None,
     )

@@ -1,7 +1,7 @@
 """Which kept runs a statement is in, and how far each would move with what is current now."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
@@ -9,7 +9,7 @@ from typing import Final
 from bcca_node.ledger.node import Node
 from bcca_node.ledger.sign import predicate_of
 from bcca_node.network.client import Fetcher
-from bcca_node.packmaker import compare, runs
+from bcca_node.packmaker import compare, runs, secrecy
 from bcca_node.packmaker.compare import Comparison
 from bcca_node.packmaker.remade import remake
 from bcca_node.packmaker.run import Order, roll_up
@@ -56,6 +56,24 @@ class Touched:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unseen:
+    """A cumulative footprint that runs used and whose recipe is not shown here."""
+
+    commitment: str
+    product: str
+    supplier: str
+
+
+def unseen(node: Node) -> list[Unseen]:
+    """Return the cumulative footprints of which nobody here can tell what is inside."""
+    return [
+        Unseen(commitment=name, product=rolled.product.id, supplier=rolled.issuer)
+        for name, rolled in _cumulative(node)
+        if rolled.manifest is None
+    ]
+
+
 async def touched(node: Node, asked: str) -> list[Touched]:
     """Return the runs that used a statement, by its commitment, or any statement of a product.
 
@@ -89,15 +107,17 @@ def _statements(node: Node, asked: str) -> frozenset[str]:
 
 def _within(node: Node, wanted: frozenset[str]) -> dict[str, frozenset[str]]:
     """Return what the cumulative footprints that runs used were made of, as far as they show it."""
-    found = {}
+    inside = ((name, runs.made_of(rolled) & wanted) for name, rolled in _cumulative(node))
+    return {name: some for name, some in inside if some}
+
+
+def _cumulative(node: Node) -> Iterator[tuple[str, FootprintRollUp]]:
+    """Yield the cumulative footprints that runs used, a recipe that is kept here in its place."""
     with node.database.read() as session:
         for name, data in stored.envelopes(session, runs.leaves(session)):
             rolled = predicate_of(data)
             if isinstance(rolled, FootprintRollUp):
-                inside = runs.made_of(rolled) & wanted
-                if inside:
-                    found[name] = inside
-    return found
+                yield name, secrecy.whole(session, rolled)
 
 
 def _question(kept: Kept) -> tuple[object, ...]:

@@ -1,15 +1,16 @@
 """The evidence of a roll-up, put together from what this node holds (SPEC 10)."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 
 from sqlmodel import Session
 
 from bcca_node.ledger.node import Node
 from bcca_node.ledger.sign import predicate_of
+from bcca_node.packmaker import opinions, ruling, secrecy
 from bcca_node.packmaker import recipient as recipients
-from bcca_node.packmaker import ruling, secrecy
 from bcca_node.packmaker.recipient import Held
+from bcca_node.sharing.access import Rights
 from bcca_node.storage import copies, logs, seen, statements
 from bcca_node.storage.statements import OwnStatement
 from bcca_protocol import audit, bundle, wire
@@ -20,6 +21,7 @@ from bcca_protocol.keys import Role, VerifierKey
 from bcca_protocol.note import Note
 from bcca_protocol.policy import LogLine
 from bcca_protocol.statement import FOOTPRINT, PARTIAL_FOOTPRINT, FootprintRollUp
+from bcca_protocol.substituted import replaced_in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,16 +88,6 @@ def write_bundle(
     return seal(node, make(node, product, made=made, recipient=recipient, recipe=recipe))
 
 
-def examine(
-    node: Node, product: str, *, made: str, on_step: OnStep = lambda _: None
-) -> audit.Report:
-    """Return what this node itself finds in the whole evidence of `product`, withholding nothing.
-
-    Raises what `make` and `check` raise.
-    """
-    return check(node, make(node, product, made=made, recipient=node.origin), on_step=on_step)
-
-
 def newest_roll_up(session: Session, product: str) -> OwnStatement | None:
     """Return the published, current roll-up of `product` with the latest period."""
     head = logs.published_head(session)
@@ -140,7 +132,11 @@ class _Evidence:
             )
         rights = recipients.rights_of(self._session, self._node, to)
         chosen = recipients.choose(
-            self._session, rights, self._own(self.roll_up), list(self._parts())
+            self._session,
+            rights,
+            self._own(self.roll_up),
+            list(self._parts()),
+            list(self._replaced()),
         )
         if self._recipe is not None and (to is None or not recipe):
             raise UnusableError(
@@ -150,9 +146,11 @@ class _Evidence:
         yield RuleSet.of(ruling.kept(self._session, self._stated.rules))
         if self._recipe is not None:
             yield RecipeLine(roll_up=self.roll_up.commitment, recipe=self._recipe)
-        for origin, vkey in sorted(chosen.logs):
+        said = self._opinions(rights, {origin for origin, _ in chosen.logs} - {self._node.origin})
+        shown = {each.commitment: each for each in (*chosen.shown, *said)}.values()
+        for origin, vkey in sorted(chosen.logs | {each.log for each in said}):
             yield self._own_log() if origin == self._node.origin else self._log(origin, vkey)
-        for each in sorted(chosen.shown, key=lambda held: (held.origin, held.index)):
+        for each in sorted(shown, key=lambda held: (held.origin, held.index)):
             yield StatementLine(
                 origin=each.origin, index=str(each.index), envelope=wire.b64(each.envelope)
             )
@@ -173,7 +171,36 @@ class _Evidence:
         named = {edge.consumer for edge in rolled.manifest}
         named |= {e.resolved.commitment for e in rolled.manifest if e.resolved.commitment}
         named |= {each.commitment for each in self._own_parts()}
-        yield from map(self._held, sorted(named))
+        held = self._find(named)
+        lacking = min(named - held.keys(), default=None)
+        if lacking is not None:
+            raise UnusableError(
+                f"statement {lacking} is in the manifest and no longer held here; "
+                f"run `bcca aggregate {self.roll_up.product}` again"
+            )
+        yield from held.values()
+
+    def _replaced(self) -> Iterator[Held]:
+        """Yield the statements that own values go over, as far as they are held (SPEC 9.10)."""
+        rolled = secrecy.whole(self._session, self._stated)
+        yield from self._find(replaced_in(rolled.manifest or ())).values()
+
+    def _opinions(self, rights: Rights, here: Collection[str]) -> list[Held]:
+        """Return the opinions on what this is about that a recipient may see (SPEC 8.4)."""
+        rolled = secrecy.whole(self._session, self._stated)
+        names = {
+            name for e in rolled.manifest or () for name in (e.consumer, e.resolved.commitment)
+        }
+        wanted = {self.roll_up.commitment, *filter(None, names)}
+        wanted |= {each.commitment for each in self._own_parts()}
+        trusted, at = self._node.trust.policy(), self._node.clock()
+        if trusted is None:
+            return []
+        return [
+            each
+            for each in opinions.kept_about(self._session, trusted, wanted, at)
+            if each.origin not in here and rights.sees_fetched(self._session, each)
+        ]
 
     def _own_parts(self) -> Sequence[OwnStatement]:
         """Return the partial footprint that the roll-up begins with: it may buy nothing."""
@@ -182,24 +209,13 @@ class _Evidence:
         place = (PARTIAL_FOOTPRINT, rolled.site, rolled.period_start, rolled.period_end)
         return [e for e in found if (e.kind, e.site, e.period_start, e.period_end) == place]
 
-    def _held(self, commitment: str) -> Held:
-        for own in statements.find(self._session, [commitment]):
-            return self._own(own)
-        found = seen.statement(self._session, commitment)
-        if found is None:
-            raise UnusableError(
-                f"statement {commitment} is in the manifest and no longer held here; "
-                f"run `bcca aggregate {self.roll_up.product}` again"
-            )
-        return Held(
-            commitment=commitment,
-            origin=found.origin,
-            vkey=found.vkey,
-            index=found.index,
-            product=found.product,
-            sharing=found.sharing,
-            envelope=found.envelope,
-        )
+    def _find(self, commitments: Collection[str]) -> dict[str, Held]:
+        """Return the statements of some commitments that are held, by commitment, in its order."""
+        own = statements.find(self._session, sorted(commitments))
+        found = {each.commitment: self._own(each) for each in own}
+        for each in seen.some(self._session, set(commitments) - found.keys()):
+            found[each.commitment] = Held(**asdict(each))
+        return {name: found[name] for name in sorted(found)}
 
     def _own(self, own: OwnStatement) -> Held:
         vkey = self._node.key_of(self._head.note).encode()

@@ -15,7 +15,7 @@ from bcca_protocol.graph import Leaf, Source, Term
 from bcca_protocol.partial import Bought, Part
 from bcca_protocol.quantity import SCALES, ZERO, convert, exact, number
 from bcca_protocol.results import Edge, Gap
-from bcca_protocol.substituted import Substituted
+from bcca_protocol.substituted import Substituted, is_unsigned_footprint
 
 Kind = Literal["missing", "substituted", "expired", "sibling", "unsigned"]
 Measure = Literal["bound", "substitute", "its own value", "its own word", "estimate", "none"]
@@ -139,9 +139,10 @@ class _Seen:
 def _fed(line: _Line, source: Source, term: Term, kg: Decimal) -> Iterator[_Lack]:
     """Yield what is not as it should be of what feeds a line."""
     if isinstance(source, Substituted):
-        yield _Lack("substituted", line, _Worth(kg, "substitute"), source.stated.reason)
+        kind: Kind = "unsigned" if is_unsigned_footprint(source.stated) else "substituted"
+        yield _Lack(kind, line, _Worth(kg, "substitute"), source.stated.reason)
         return
-    if term.why is not None:
+    if term.why is not None and term.why.code != "lagged":  # its successor is not there to ask for
         yield _Lack(term.why.code, line, _Worth(kg, "its own value"), term.why.words)
     if isinstance(source, Leaf):
         yield from _claimed(line, source)

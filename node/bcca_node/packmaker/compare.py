@@ -20,7 +20,7 @@ from typing import Final, Literal, NamedTuple, TypeVar
 from bcca_node.packmaker import overlaid, solving
 from bcca_node.packmaker.overlaid import Side
 from bcca_node.packmaker.remade import Member, OwnLine, Remade, Taken
-from bcca_protocol.choosing import refusal
+from bcca_protocol.allowing import refusal
 from bcca_protocol.quantity import ZERO, plain
 
 Moved = Literal[

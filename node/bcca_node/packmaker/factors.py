@@ -14,6 +14,7 @@ from typing import Literal
 
 import msgspec
 
+from bcca_node.packmaker import pedigree
 from bcca_node.sheets.problems import Problems
 from bcca_node.sheets.rows import Line, parse_table, read_text
 from bcca_protocol import footprint
@@ -25,7 +26,16 @@ from bcca_protocol.quantity import ZERO, exact, number, plain
 
 TOTAL, COMPONENTS = "total", tuple(each.encode_name for each in msgspec.structs.fields(Components))
 NEEDED = ("dataset", "geography", "unit", "gas", "scope", "source", "version", "licence")
-OPTIONAL = ("gwp", "year", "gsd", "technology", "stands_for", "note")
+OPTIONAL = (
+    "gwp",
+    "year",
+    "gsd",
+    "pedigree",
+    "basic_variance",
+    "technology",
+    "stands_for",
+    "note",
+)
 COLUMNS = (*NEEDED, TOTAL, *COMPONENTS, *OPTIONAL)
 PARTED_BY = "|"  # between the products of one cell: a URN has none
 
@@ -143,7 +153,7 @@ def _entry(line: Line) -> Entry:
         dataset=line.text("dataset"),
         gas=line.choice("gas", GASES) or "co2e",
         geography=line.text("geography"),
-        gsd=_given(line, "gsd"),
+        gsd=_gsd(line),
         gwp=line.choice("gwp", GWPS) if line.text("gwp", optional=True) else None,
         kind=_kind(line),
         scope=line.choice("scope", SCOPES),
@@ -206,6 +216,26 @@ def _compare(line: Line, total: Decimal, components: Components) -> None:
                 f"{TOTAL} {plain(total)}, where the components, uptake left out, come to "
                 f"{plain(summed + ZERO)}"
             )
+
+
+def _gsd(line: Line) -> str | None:
+    """Return the spread of a factor: as it is written, else what its pedigree's scores stand for.
+
+    None where there is neither.
+    """
+    stated, scores = _given(line, "gsd"), line.text("pedigree", optional=True)
+    basic = _given(line, "basic_variance")
+    if not scores:
+        if basic is not None:
+            line.complain("a basic_variance without a pedigree: nothing uses it")
+        return stated
+    if stated is not None:
+        line.complain("gsd and pedigree both say how far it spreads: leave out one")
+    try:
+        return pedigree.gsd(scores, basic or "0")
+    except BccaError as error:
+        line.complain(str(error))
+    return None
 
 
 def _given(line: Line, column: str) -> str | None:

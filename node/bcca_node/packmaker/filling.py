@@ -1,7 +1,7 @@
 """What a run has collected with its gaps filled, as far as its maker and the rules allow it."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -12,22 +12,30 @@ from bcca_node.packmaker.collect import Collected
 from bcca_node.packmaker.held import Held
 from bcca_node.packmaker.ownvalues import OwnValue, filled
 from bcca_node.packmaker.standins import Known, stand_ins
+from bcca_node.packmaker.unsignedrung import rung
 from bcca_node.storage import seen
+from bcca_protocol.allowing import called
 from bcca_protocol.errors import RefusedError
+from bcca_protocol.period import Span
 from bcca_protocol.rules import RuleSet
 
 
-def fill(node: Node, collected: Collected, told: Sequence[OwnValue], rules: RuleSet) -> Collected:
-    """Return `collected` with its gaps filled: by own values, else by the nearest factors.
+def fill(
+    node: Node, collected: Collected, told: Sequence[OwnValue], rules: RuleSet, period: Span
+) -> Collected:
+    """Return `collected` with its gaps filled: by own values, unsigned footprints, factors.
 
-    Raises UnusableError as `filled` does, and for an imported set that cannot be read any more.
+    The root part is about `period`. Raises UnusableError as `filled` does, and for an imported set
+    that cannot be read any more.
     """
     parts = [each.part for each in collected.reached.values()]
     known = Known(
         names={part.product: part.name for part in parts}, region_of=_regions(node, collected)
     )
     nearest = stand_ins(factorbook.every(node), rules, known)
-    return replace(collected, choose=filled(collected.choose, parts, told, nearest, rules))
+    choose = filled(collected.choose, parts, told, nearest, rules)
+    unsigned = rung(node, parts, period)
+    return replace(collected, choose=unsigned.over(choose, rules, called(parts, rules)))
 
 
 def _regions(node: Node, collected: Collected) -> Callable[[str, str | None], str | None]:
@@ -44,21 +52,25 @@ def _regions(node: Node, collected: Collected) -> Callable[[str, str | None], st
     def region_of(origin: str, site: str | None) -> str | None:
         own = by_issuer().get(origin, ())
         at_site = [each for each in own if site is not None and each.part.site == site]
-        found = {_region(node, each) for each in at_site or own} - {None}
+        found = {_region(envelope) for envelope in _envelopes(node, at_site or own)} - {None}
         return found.pop() if len(found) == 1 else None
 
     return region_of
 
 
-def _region(node: Node, held: Held) -> str | None:
-    """Return the subdivision, else the country, of the plant that a statement is about."""
-    envelope = held.envelope
-    if not envelope:
+def _envelopes(node: Node, some: Sequence[Held]) -> Iterator[bytes]:
+    """Yield the envelopes of some statements, from where those are kept that came without."""
+    yield from (each.envelope for each in some if each.envelope)
+    asked = [each.part.commitment for each in some if not each.envelope]
+    if asked:
         with node.database.read() as session:
-            kept = seen.statement(session, held.part.commitment)
-        envelope = b"" if kept is None else kept.envelope
+            yield from (each.envelope for each in seen.some(session, asked))
+
+
+def _region(envelope: bytes) -> str | None:
+    """Return the subdivision, else the country, of the plant that a statement is about."""
     try:
-        site = predicate_of(envelope).site if envelope else None
+        site = predicate_of(envelope).site
     except RefusedError:
         return None
     return None if site is None else site.subdivision or site.country

@@ -8,9 +8,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from bcca_protocol import footprint
-from bcca_protocol.choosing import Choice, Chooser, Missing, StandIns, fitted, refusal
+from bcca_protocol.allowing import Called, called, refusal
+from bcca_protocol.choosing import Choice, Chooser, Missing, StandIns, fitted
 from bcca_protocol.errors import UnusableError
 from bcca_protocol.footprint import Components
 from bcca_protocol.inventory import Factor
@@ -19,7 +21,7 @@ from bcca_protocol.partial import Bought, Part
 from bcca_protocol.quantity import ONE, SCALES, Unit, convert, exact
 from bcca_protocol.results import Substitute
 from bcca_protocol.rules import RuleSet
-from bcca_protocol.substituted import substituted
+from bcca_protocol.substituted import over, substituted
 from bcca_protocol.wire import showable
 
 STATED = "stated by the maker"  # the source of an own value: rules may name it
@@ -47,6 +49,13 @@ class _Line:
     choice: Choice
 
 
+class Terms(NamedTuple):
+    """What rules allow, of products that are called so by the statements at hand."""
+
+    rules: RuleSet
+    known: Called
+
+
 class Filled:
     """A chooser whose gaps are filled: by own values, else by what stands in.
 
@@ -54,13 +63,13 @@ class Filled:
     """
 
     def __init__(
-        self, choose: Chooser, own: Mapping[str, OwnValue], stand_in: StandIns, rules: RuleSet
+        self, choose: Chooser, own: Mapping[str, OwnValue], stand_in: StandIns, terms: Terms
     ) -> None:
         """Take who chooses among statements, own values by product, and who else stands in."""
         self._choose = choose
         self._own = own
         self._stand_in = stand_in
-        self._rules = rules
+        self._rules, self._known = terms
 
     def __call__(self, consumer: Part, bought: Bought) -> Choice:
         """Return what feeds `bought`."""
@@ -79,7 +88,7 @@ class Filled:
     def _fitting(
         self, choice: Choice, stated: Substitute, consumer: Part, bought: Bought
     ) -> Choice:
-        why_not = refusal(stated, bought.product, self._rules)
+        why_not = refusal(stated, bought.product, self._rules, self._known)
         if why_not is None:
             return fitted(substituted(stated, bought, consumer), bought)
         if isinstance(choice, Missing):
@@ -100,12 +109,13 @@ def filled(
     Raises UnusableError for an own value of nothing that is bought, of several products, of a unit
     that does not fit, and for one that would silently go over a signed statement.
     """
+    parts = list(parts)
+    known = called(parts, rules)
     if not told:
-        return Filled(choose, {}, stand_in, rules)
-    known = list(parts)
-    names = {part.product: part.name for part in known}
+        return Filled(choose, {}, stand_in, Terms(rules, known))
+    names = {part.product: part.name for part in parts}
     lines: dict[str, list[_Line]] = defaultdict(list)
-    for part in known:
+    for part in parts:
         for bought in part.bought:
             if bought.amount:
                 lines[bought.product].append(_Line(part, bought, choose(part, bought)))
@@ -114,9 +124,9 @@ def filled(
         product = _product(value, lines, names)
         if product in own:
             raise UnusableError(f"{_what(value)}: {product} has two values; give it one")
-        _check(value, product, lines[product], rules)
+        _check(value, product, lines[product], Terms(rules, known))
         own[product] = value
-    return Filled(choose, own, stand_in, rules)
+    return Filled(choose, own, stand_in, Terms(rules, known))
 
 
 def _product(
@@ -145,7 +155,7 @@ def _product(
             )
 
 
-def _check(value: OwnValue, product: str, lines: Sequence[_Line], rules: RuleSet) -> None:
+def _check(value: OwnValue, product: str, lines: Sequence[_Line], terms: Terms) -> None:
     """Refuse a value that is silently over a statement, or whose unit is not the lines'."""
     signed = [line.choice for line in lines if _is_signed(line.choice)]
     if len(signed) == len(lines) and not value.replaces:
@@ -166,7 +176,7 @@ def _check(value: OwnValue, product: str, lines: Sequence[_Line], rules: RuleSet
                 f"{_what(value)}: a value per {own} ({SCALES[own].dimension}), where {product} is "
                 f"bought in {unit} ({SCALES[unit].dimension})"
             )
-    why_not = refusal(_stated(value, lines[0].bought, value.reason), product, rules)
+    why_not = refusal(_stated(value, lines[0].bought, value.reason), product, *terms)
     if value.replaces and why_not is not None:
         raise UnusableError(f"{_what(value)}: {why_not}")
 
@@ -191,10 +201,11 @@ def _stated(value: OwnValue, bought: Bought, reason: str) -> Substitute:
 
 
 def _why(value: OwnValue, choice: Choice) -> str:
-    """Return the reason of a value, with what it goes over in front."""
-    if not _is_signed(choice):
+    """Return the reason of a value, with what it goes over in front (SPEC 9.10)."""
+    replaced = choice.here if isinstance(choice, Missing) else (choice.fact.commitment,)
+    if not replaced or not _is_signed(choice):
         return value.reason
-    return f"over {_told(choice)}: {value.reason}"[:MAX_TEXT_CHARS]
+    return over(replaced, value.reason)[:MAX_TEXT_CHARS]
 
 
 def _told(choice: Choice) -> str:

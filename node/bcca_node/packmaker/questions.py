@@ -1,6 +1,6 @@
 """What a reviewer asks of the product itself: its battery, variants, materials, and past."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
@@ -10,7 +10,9 @@ from bcca_node.packmaker.recalled import Before
 from bcca_protocol import circular
 from bcca_protocol.balance import METALS, Balance
 from bcca_protocol.circular import LEAST_A, Circular
+from bcca_protocol.errors import StatementError
 from bcca_protocol.inventory import Material
+from bcca_protocol.partial import Part
 from bcca_protocol.quantity import ONE, ZERO, exact, number, plain
 from bcca_protocol.results import Battery
 from bcca_protocol.statement import FootprintRollUp
@@ -120,6 +122,20 @@ def of_changes(before: Before | None, stated: FootprintRollUp, total: Decimal) -
         verdict="partly",
         words=tuple(words),
         needed="`bcca runs compare`, which says what moved it by how much",
+    )
+
+
+def of_recycling(materials: Iterable[Material], parts: Sequence[Part]) -> str:
+    """Say what the circular formula would move, or why it is refused over these parts (7.6)."""
+    try:
+        method = circular.agreed_recycling(parts)
+    except StatementError as error:
+        counted = ", ".join(f"{n} in {count}" for n, count in circular.recycling_in(parts).items())
+        return f"recycling is counted by several methods ({counted}), so {error}"
+    moved, count = moved_by_a(materials)
+    return (
+        f"recycling is counted by {method}: A from 0.2 to 1 would move {shown(moved)} kg per "
+        f"declared unit, over the {count} materials with both factors"
     )
 
 

@@ -66,11 +66,18 @@ def rights_of(session: Session, node: Node, recipient: str | None) -> Rights:
     return access.rights(session, node, caller)
 
 
-def choose(session: Session, rights: Rights, roll_up: Held, parts: Sequence[Held]) -> Choice:
+def choose(
+    session: Session,
+    rights: Rights,
+    roll_up: Held,
+    parts: Sequence[Held],
+    beside: Sequence[Held] = (),
+) -> Choice:
     """Return what of the evidence of a roll-up may be shown, and can be verified.
 
     A log that no statement shown names would be believed by nobody but this node, so what it
-    entered is left out for others.
+    entered is left out for others. What stands `beside` the evidence is shown where that can be,
+    and nowhere withheld: the roll-up is not made of it.
     """
     waiting = [each for each in parts if _sees(session, rights, roll_up.origin, each)]
     shown, named = [roll_up], {roll_up.origin}
@@ -80,11 +87,16 @@ def choose(session: Session, rights: Rights, roll_up: Held, parts: Sequence[Held
         waiting = [each for each in waiting if each.origin not in named]
         shown += reached
         named |= {origin for each in reached for origin in feed.suppliers_in(each.envelope)}
+    logs = {each.origin: each.log for each in (roll_up, *parts) if each.origin in named}
+    for each in beside:
+        is_named = each.origin in named and logs.setdefault(each.origin, each.log) == each.log
+        if is_named and _sees(session, rights, roll_up.origin, each):
+            shown.append(each)
     kept = {each.commitment for each in shown}
     unnamed = {each.commitment for each in waiting}
     return Choice(
         shown=shown,
-        logs=frozenset(each.log for each in (roll_up, *parts) if each.origin in named),
+        logs=frozenset(each.log for each in (roll_up, *parts, *shown) if each.origin in named),
         withheld=[
             (each, _UNNAMED if each.commitment in unnamed else f"it is {_WORDS[each.sharing]}")
             for each in parts

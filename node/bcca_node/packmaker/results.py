@@ -23,11 +23,12 @@ from bcca_protocol.limits import MAX_DIGITS
 from bcca_protocol.quantity import ONE, ZERO, exact
 from bcca_protocol.shares import Shares
 from bcca_protocol.statement import Site
-from bcca_protocol.substituted import Substituted
+from bcca_protocol.substituted import Substituted, is_unsigned_footprint
 from bcca_protocol.uncertainty import Interval
 
 SEED = 1  # of the simulation: whoever looks twice sees the same
 NOT_STATED = "not stated"
+UNSIGNED = "unsigned footprint"
 MIIT = "kWh provided over life (MIIT)"
 _WIDE = decimal.Context(prec=200)  # a sum of decimal128 numbers, every digit of it
 
@@ -127,7 +128,8 @@ def by_kind(recalled: Recalled) -> dict[str, Decimal]:
         statement = recalled.lines.get(part.commitment)
         lines: list[tuple[str, Decimal]] = []
         if isinstance(source, Substituted):
-            lines.append(("substitute", footprint.total(part.own)))
+            kind = UNSIGNED if is_unsigned_footprint(source.stated) else "substitute"
+            lines.append((kind, footprint.total(part.own)))
         elif isinstance(source, Leaf):
             lines.append(("cumulative", footprint.total(part.own)))
         elif statement is not None:

@@ -4,17 +4,17 @@ from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
 
-from bcca_node.packmaker import questions, working
+from bcca_node.packmaker import certificates, questions, working
 from bcca_node.packmaker.explain import share, shown
 from bcca_node.packmaker.questions import Answer
 from bcca_node.packmaker.recalled import Before, Recalled
-from bcca_node.packmaker.results import Results
+from bcca_node.packmaker.results import UNSIGNED, Results
 from bcca_protocol import shares
-from bcca_protocol.choosing import is_mandatory
+from bcca_protocol.allowing import called, is_mandatory
 from bcca_protocol.graph import Leaf, double_claims
 from bcca_protocol.inventory import Activity
 from bcca_protocol.quantity import ZERO, exact, number
-from bcca_protocol.substituted import Substituted
+from bcca_protocol.substituted import NOBODY, Substituted, is_unsigned_footprint
 
 MOST_DATASETS = 5  # the weightiest, one by one
 MOST_NAMES = 5
@@ -77,6 +77,7 @@ class _Review:
         if not located:
             words = [f"{shown(market)} kg CO2e either way: no statement gives a location factor"]
         words.append(f"own power by supply: {parted or 'no line says how it was bought'}")
+        words += certificates.of_lines(line for line, _ in self._lines())
         return Answer(
             question="National mix against contracts?",
             verdict="answered" if located or not sums else "partly",
@@ -91,8 +92,8 @@ class _Review:
         signed = [
             part
             for index in self._reached
-            if not isinstance(self._graph.sources[index], Substituted)
-            and is_mandatory((part := self._graph.parts[index]).product, rules)
+            if (part := self._graph.parts[index]).issuer != NOBODY
+            and is_mandatory(part.product, rules, called([part], rules))
         ]
         words = [
             f"rules {rules.name}: {len(rules.mandatory)} patterns, "
@@ -120,17 +121,13 @@ class _Review:
         bases = Counter[str](allocated)
         by = ", ".join(f"{name} in {count}" for name, count in sorted(bases.items())) or "nowhere"
         joint = working.added([abs(kg) for line, kg in self._lines() if line.joint])
-        methods = sorted({part.recycling for part in parts if part.recycling})
-        moved, count = questions.moved_by_a(self._graph.parts[self._recalled.needed.root].materials)
+        materials = self._graph.parts[self._recalled.needed.root].materials
         gross = number(self._stated.weights.absolute)
         words = [
             f"allocated: {by}; {shown(joint)} kg CO2e of own lines, {share(joint, gross)} of the "
             "gross total, depends on its basis",
-            f"recycling is counted by {', '.join(methods)}: A from 0.2 to 1 would move "
-            f"{shown(moved)} kg per declared unit, over the {count} materials with both factors",
+            questions.of_recycling(materials, parts),
         ]
-        if len(methods) > 1:
-            words.append("over mixed methods the circular formula is refused")
         return Answer(
             question="Sensitivity to allocation and to the circular formula?",
             verdict="partly",
@@ -149,8 +146,15 @@ class _Review:
             words=(
                 f"signed by those who say it: {_percent(found.signed)}; known by introduction "
                 f"alone: {_percent(found.introduced)}",
+                f"not signed: unsigned footprints {_percent(found.unsigned)}, defaults "
+                f"{_percent(found.default)}",
+                *self._unsigned(),
                 f"third-party opinions, limited: {_percent(found.limited)}, reasonable: "
                 f"{_percent(found.reasonable)}",
+                *(
+                    f"{each.tell()}, materiality {each.opinion.statement.materiality_percent} %"
+                    for each in self._recalled.report.assured.weighed[:MOST_NAMES]
+                ),
             ),
             needed="auditors' opinions on these statements; their materiality stands there",
         )
@@ -197,6 +201,19 @@ class _Review:
                     each = working.own_line(statement, line).value
                     yield line, working.in_amount(each, part, amount, "").value
 
+    def _unsigned(self) -> list[str]:
+        """Return why each footprint that nobody signed is there, and what was done to it."""
+        sources = (self._graph.sources[index] for index in self._reached)
+        stated = [each.stated for each in sources if isinstance(each, Substituted)]
+        told = [
+            f"unsigned footprint {each.factor.dataset} of {each.factor.source}: {each.reason}"
+            for each in stated
+            if is_unsigned_footprint(each)
+        ]
+        more = len(told) - MOST_NAMES
+        others = [f"and {more} others, as `bcca explain` says"] if more > 0 else []
+        return [*told[:MOST_NAMES], *others]
+
     def _datasets(self) -> list[str]:
         """Return the databases and versions behind the result, the weightiest first."""
         sums: dict[str, Decimal] = {}
@@ -211,7 +228,7 @@ class _Review:
         return [*told[:MOST_DATASETS], *([f"and {more} others"] if more > 0 else [])]
 
 
-_DARK = frozenset({"substitute", "cumulative"})
+_DARK = frozenset({"substitute", "cumulative", UNSIGNED})
 
 
 def _percent(value: Decimal) -> str:

@@ -12,7 +12,7 @@ from bcca_node.ledger.restate import restate
 from bcca_node.ledger.sign import predicate_of
 from bcca_node.ledger.witnessing import Witnessed, witness
 from bcca_node.network.client import Fetcher
-from bcca_node.packmaker import batteries, held, ready, ruling, secrecy
+from bcca_node.packmaker import batteries, held, opinions, ready, ruling, secrecy
 from bcca_node.packmaker.collect import Collected, collect
 from bcca_node.packmaker.filling import fill
 from bcca_node.packmaker.held import Held
@@ -23,6 +23,7 @@ from bcca_node.packmaker.standing import NoLongerCurrent, since_last
 from bcca_node.storage import logs, seen
 from bcca_protocol import manifest, period
 from bcca_protocol.aggregate import Totals, aggregate
+from bcca_protocol.assurance import Weighed, levels, with_levels
 from bcca_protocol.cones import Known
 from bcca_protocol.demand import Demand, demand
 from bcca_protocol.errors import UnavailableError, UnusableError
@@ -65,11 +66,12 @@ class Order:
     known: Known | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Sum:
     """What was collected for a root, added up by rules; `cut` says what they cut off.
 
-    `lines` has the statements line by line where the rules cut off, by commitment.
+    `lines` has the statements line by line where the rules cut off, by commitment; `weighed` is
+    what opinions say of what was reached.
     """
 
     root: Held
@@ -78,6 +80,7 @@ class Sum:
     needed: Demand
     rules: RuleSet
     lines: Statements
+    weighed: tuple[Weighed, ...] = ()
 
     @property
     def totals(self) -> Totals:
@@ -85,7 +88,7 @@ class Sum:
         return self.cut.totals
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Run:
     """A run's result; `witnessed` is None where an earlier roll-up said the same and stands.
 
@@ -121,15 +124,15 @@ async def roll_up(node: Node, fetcher: Fetcher, order: Order) -> Run:
         rules=order.rules,
         is_offline=order.is_offline,
     )
-    read = await collect(node, fetcher, [root], plan)
-    collected = fill(node, read, order.own_values, order.rules)
+    read = await opinions.hear(node, fetcher, await collect(node, fetcher, [root], plan), plan)
+    collected = fill(node, read, order.own_values, order.rules, root.part.period)
     outdated = since_last(node, collected, order.product, at=order.at)
     added = add_up(node, collected, root, order)
     stated = _stated(node, added, order)
     run = Run(
         sum=added,
         statement=stated.whole,
-        verdict=ready.judge(order.rules, collected, added.totals, stated.whole),
+        verdict=ready.judge(order.rules, collected, added.totals, stated.whole, added.weighed),
         published=None,
         witnessed=None,
         outdated=outdated,
@@ -157,19 +160,40 @@ def add_up(node: Node, collected: Collected, root: Held, order: Order) -> Sum:
     graph = connect((each.signed for each in collected.reached.values()), collected.choose)
     index = graph.index[root.part.commitment]
     totals = aggregate(graph, [index], order.known)
+    weighed = _weighed(node, collected, totals, at=order.at)
+    assured = levels(weighed)
+    if assured:
+        totals = aggregate(with_levels(totals.graph, assured), [index], order.known)
     needed = demand(totals, index, root.part.declared if order.amount is None else order.amount)
     lines = _statements(node, collected) if rules.cut_off_percent else {}
     cut = cut_off(totals, needed, rules.cut_off_percent, lines, order.known)
-    return Sum(root=root, collected=collected, cut=cut, needed=needed, rules=rules, lines=lines)
+    return Sum(
+        root=root,
+        collected=collected,
+        cut=cut,
+        needed=needed,
+        rules=rules,
+        lines=lines,
+        weighed=weighed,
+    )
+
+
+def _weighed(node: Node, collected: Collected, totals: Totals, *, at: int) -> tuple[Weighed, ...]:
+    """Return what opinions say of what was reached, as of the trees that the roll-up names."""
+    if not collected.opinions:
+        return ()
+    heads = _heads(node, collected, totals, at)
+    verifiers = node.trust.required().verifiers
+    return opinions.weighed(collected, totals.sources(), heads, verifiers)
 
 
 def _statements(node: Node, collected: Collected) -> Statements:
     """Return what was reached line by line: from its envelope, or from where that is kept."""
     envelopes: Mapping[str, bytes] = {n: e.envelope for n, e in collected.reached.items()}
+    asked = (name for name, data in envelopes.items() if not data)
     with node.database.read() as session:
-        kept = {n: seen.statement(session, n) for n, data in envelopes.items() if not data}
-    whole = (data for data in envelopes.values() if data)
-    return statements_in((*whole, *(each.envelope for each in kept.values() if each is not None)))
+        kept = [each.envelope for each in seen.some(session, asked)]
+    return statements_in((*filter(None, envelopes.values()), *kept))
 
 
 class _Stated(NamedTuple):
@@ -198,7 +222,7 @@ def state(node: Node, added: Sum, *, at: int, sharing: Sharing | None = None) ->
 
     It is shared as its part is, unless told.
     """
-    heads = _heads(node, added, at)
+    heads = _heads(node, added.collected, added.totals, at)
     made_of = predicate_of(added.root.envelope)
     if not isinstance(made_of, PartialFootprint):
         raise UnusableError(f"{made_of.product.id}: not a partial footprint")
@@ -228,6 +252,7 @@ async def _enter(
 
     What was entered before is answered as it is.
     """
+    secrecy.require_room(stated)
     (published,) = publish(node, [stated])
     if published.state is not State.PENDING:
         return published, None
@@ -251,15 +276,17 @@ def _root(node: Node, order: Order) -> Held:
     return max(own, key=lambda each: (each.part.period.end, each.part.commitment))
 
 
-def _heads(node: Node, added: Sum, at: int) -> list[VerifiedCheckpoint]:
+def _heads(node: Node, collected: Collected, totals: Totals, at: int) -> list[VerifiedCheckpoint]:
     """Return the heads that were read, by origin: of the own log the first that has it all.
 
     Else each roll-up would change the own log, and with it the next one.
     """
-    graph, collected = added.totals.graph, added.collected
-    issuers = {graph.parts[index].issuer for index in added.totals.vectors}
-    heads = {o: read.log.head for o, read in collected.logs.items() if o in issuers}
-    used = (graph.sources[index] for index in added.totals.vectors)
+    graph = totals.graph
+    issuers = {graph.parts[index].issuer for index in totals.vectors}
+    issuers |= opinions.speakers(collected.opinions, totals.sources())
+    read = {**collected.verifiers, **collected.logs}
+    heads = {origin: each.log.head for origin, each in read.items() if origin in issuers}
+    used = (graph.sources[index] for index in totals.vectors)
     signed = (each for each in used if not isinstance(each, Substituted))
     own = [each.index for each in signed if each.fact.issuer == node.origin]
     with node.database.read() as session:

@@ -215,6 +215,12 @@ def freeze(node: Node, name: str, year: str) -> StoredRun:
         return stored.freeze(session, name, year)
 
 
+def remove(node: Node, name: str) -> None:
+    """Forget a run; raises UnusableError as `stored.remove` does."""
+    with node.database.write() as session:
+        stored.remove(session, name)
+
+
 _LEVEL: Final = 6  # of zlib: 9 takes twice as long for a hundredth less
 _YEAR: Final = re.compile(r"20[0-9]{2}")
 _ENCODER: Final = msgspec.msgpack.Encoder()

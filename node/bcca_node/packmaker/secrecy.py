@@ -65,6 +65,17 @@ def conceal(
     return hide(stated, secrets.token_bytes(SALT_BYTES))
 
 
+def require_room(stated: FootprintRollUp) -> None:
+    """Raise UnusableError for what is larger than a statement may be, saying how it fits."""
+    size = len(wire.encode(stated))
+    if size > MAX_STATEMENT_BYTES:
+        raise UnusableError(
+            f"{stated.product.id}: its roll-up of {len(stated.manifest or ())} edges has {size} "
+            f"bytes, over {MAX_STATEMENT_BYTES}: share its partial footprint as `direct` and add "
+            "`--recipe secret`, which keeps the edges apart"
+        )
+
+
 def keep(session: Session, recipe: Recipe, product: str) -> None:
     """Keep a recipe: without it nobody can recompute the roll-up any more."""
     recipes.put(session, recipe.digest, product, wire.encode(recipe))

@@ -64,9 +64,7 @@ def _used(session: Session, rolled: FootprintRollUp) -> list[OwnStatement | Fetc
     named = {edge.consumer for edge in rolled.manifest or ()}
     named |= {e.resolved.commitment for e in rolled.manifest or () if e.resolved.commitment}
     own = statements.find(session, sorted(named))
-    others = sorted(named - {each.commitment for each in own})
-    fetched = (seen.statement(session, commitment) for commitment in others)
-    return [*own, *(each for each in fetched if each is not None)]
+    return [*own, *seen.some(session, named - {each.commitment for each in own})]
 
 
 class _LastTime:

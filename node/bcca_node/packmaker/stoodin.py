@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from bcca_protocol import footprint
+from bcca_protocol import footprint, shares
 from bcca_protocol.graph import Graph
 from bcca_protocol.partial import Part
 from bcca_protocol.quantity import ZERO, arithmetic, number
 from bcca_protocol.results import Substitute
 from bcca_protocol.statement import FootprintRollUp
+from bcca_protocol.substituted import is_unsigned_footprint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,11 @@ class StoodIn:
     amount: Decimal
     kg: Decimal
     substitute: Substitute
+
+    @property
+    def is_unsigned(self) -> bool:
+        """Whether it is the supplier's own footprint, which nobody signed (SPEC 9.10)."""
+        return is_unsigned_footprint(self.substitute)
 
 
 def stood_in(stated: FootprintRollUp, graph: Graph) -> Iterator[StoodIn]:
@@ -47,6 +53,14 @@ def stood_in(stated: FootprintRollUp, graph: Graph) -> Iterator[StoodIn]:
             kg=kg,
             substitute=substitute,
         )
+
+
+def unsigned_share(stated: FootprintRollUp) -> Decimal:
+    """Return which share of the gross total unsigned footprints give, 0 to 1 (SPEC 8.7)."""
+    weights = stated.weights
+    absolute = number(weights.absolute)
+    with decimal.localcontext(arithmetic()):
+        return shares.unsigned(weights) / absolute if absolute else ZERO
 
 
 def default_share(stated: FootprintRollUp) -> Decimal:
