@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlmodel import Session, col, delete
 
-from bcca_node.storage import grants, outbox
+from bcca_node.storage import foreign, grants, outbox, pactevents
 from bcca_node.storage.dealings import (
     NewsRow,
     PartnerRow,
@@ -27,6 +27,7 @@ class Forgotten:
     requests: int = 0
     parts: int = 0
     events: int = 0
+    footprints: int = 0
 
     def words(self) -> str:
         """Return what was dropped in words, empty for nothing."""
@@ -36,6 +37,7 @@ class Forgotten:
             (self.requests, "requests"),
             (self.parts, "pairs of part numbers"),
             (self.events, "events for it"),
+            (self.footprints, "PACT footprints of it"),
         )
         return ", ".join(f"{what} {count}" for count, what in counted if count)
 
@@ -57,5 +59,6 @@ def forget(session: Session, origin: str) -> Forgotten:
         appointments=appointed,
         requests=requests,
         parts=parts,
-        events=outbox.drop(session, origin),
+        events=outbox.drop(session, origin) + pactevents.forget(session, origin),
+        footprints=foreign.drop(session, origin),
     )

@@ -1,6 +1,6 @@
 """Pairs of part numbers, many at once: an event costs two queries, however many it brings."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 
 from sqlalchemy import text, tuple_
@@ -62,3 +62,14 @@ def drop_refused(session: Session, partner: str) -> None:
         )
     )
     session.expire_all()
+
+
+def called_here(session: Session, names: Collection[str], beginning: str) -> list[Part]:
+    """Return the pairs that partners whose origin begins so have for any of our `names`."""
+    chosen = select(PartRow).where(
+        col(PartRow.ours).in_(names), col(PartRow.partner).startswith(beginning, autoescape=True)
+    )
+    ordered = chosen.order_by(col(PartRow.partner), col(PartRow.theirs), col(PartRow.ours))
+    return [
+        Part(**{**row.model_dump(), "state": PartState(row.state)}) for row in session.exec(ordered)
+    ]

@@ -6,11 +6,10 @@ What a run was made of is kept once for all that are alike, under its SHA-256.
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 from sqlmodel import Field, Index, Session, SQLModel, col, func, select
 
-from bcca_node.storage import segments, statements
+from bcca_node.storage import seen, statements
 from bcca_node.storage.tables import FetchedRow, StatementRow, Whole
 from bcca_protocol.errors import UnusableError
 
@@ -180,18 +179,8 @@ def envelopes(session: Session, names: Sequence[str]) -> Iterator[tuple[str, byt
     wanted = sorted(set(names))
     own = {each.commitment: each.envelope for each in statements.find(session, wanted)}
     yield from own.items()
-    others = [name for name in wanted if name not in own]
-    rows: list[FetchedRow] = []
-    for few in statements.in_parts(others):
-        rows += session.exec(select(FetchedRow).where(col(FetchedRow.commitment).in_(few)))
-    seen: set[str] = set()
-    rows.sort(key=lambda row: (row.vkey, row.index))
-    for vkey, some in groupby(rows, key=lambda row: row.vkey):
-        packed = segments.envelopes(session, vkey)
-        for row in some:
-            if row.commitment not in seen:
-                seen.add(row.commitment)
-                yield row.commitment, row.envelope or packed.at(row.index)
+    others = (name for name in wanted if name not in own)
+    yield from ((each.commitment, each.envelope) for each in seen.some(session, others))
 
 
 def of_product(session: Session, product: str) -> list[str]:

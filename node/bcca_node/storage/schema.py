@@ -10,6 +10,10 @@ from bcca_node.storage import (
     dealings,  # noqa: F401  # its tables are made with the others
     factors,  # noqa: F401  # as above
     feed,
+    foreign,  # noqa: F401  # as above
+    pactclients,  # noqa: F401  # as above
+    pactevents,  # noqa: F401  # as above, with those of what it names
+    pactshelf,  # noqa: F401  # as above
     pressed,  # noqa: F401  # as above
     recipes,  # noqa: F401  # as above
     rulesets,  # noqa: F401  # as above
@@ -22,7 +26,7 @@ from bcca_protocol import merkle, tiles
 from bcca_protocol.errors import RefusedError, UnusableError
 
 _FIRST = 1  # the version of the first release
-_NAMED = 3  # the first with a table of the suppliers that statements name; 4 adds tables alone
+_NAMED = 3  # the first with a table of the suppliers that statements name; 4 and 5 add tables alone
 # A log as that kept it: its entries as one bundle, without the tiles above them.
 _SEEN = text("SELECT origin, vkey, size, root, note, entries, url, introduced_by FROM seen_log")
 # Heads as that kept them, without the key under which they were met.

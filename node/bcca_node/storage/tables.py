@@ -4,7 +4,7 @@ from sqlalchemy import BigInteger, Dialect, Index, Integer, TypeDecorator
 from sqlalchemy.types import TypeEngine
 from sqlmodel import Field, SQLModel
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 class Whole(TypeDecorator[int]):

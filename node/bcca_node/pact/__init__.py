@@ -1,0 +1,1 @@
+"""PACT 3.0.3: footprints served to, asked of and taken from systems that sign nothing."""
