@@ -8,7 +8,7 @@ import asyncio
 import secrets
 import ssl
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,7 +20,7 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-from bcca_node.network import signatures, targets
+from bcca_node.network import blame, signatures, targets
 from bcca_node.network.guard import Guard, GuardedResolver
 from bcca_node.network.limits import (
     MAX_CONNECTIONS,
@@ -28,6 +28,7 @@ from bcca_node.network.limits import (
     MAX_REDIRECTS,
     Patience,
 )
+from bcca_node.network.pieces import pieces
 from bcca_node.network.signatures import Call
 from bcca_protocol.errors import LimitError, MalformedError, RefusedError, UnavailableError
 from bcca_protocol.keys import Signer
@@ -37,6 +38,7 @@ _HEADERS = {
     "user-agent": "bcca-node",
     "accept-encoding": "identity",  # a limit counts what comes, not what it unpacks to
 }
+_AUTHORIZATION = "authorization"
 _BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _SAID_BYTES = 300  # of a refusal: one sentence
 _NONCE_BYTES = 16  # two calls of one key never have the same
@@ -55,13 +57,17 @@ class BusyError(UnavailableError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What another node answered, whatever its status; `date` is when, by its own clock."""
+    """What another node answered, whatever its status; `date` is when, by its own clock.
+
+    `link` is its Link header (RFC 8288), several as one.
+    """
 
     status: int
     content_type: str
     body: bytes
     date: str = ""
     after: str = ""
+    link: str = ""
 
 
 @lru_cache(1)
@@ -148,6 +154,18 @@ class Fetcher:
         request.headers["content-type"] = content_type
         return await self._ask(request, limit)
 
+    async def send(
+        self, url: str, *, headers: Mapping[str, str], limit: int, body: bytes | None = None
+    ) -> Answer:
+        """Return the answer to a GET, or to a POST of `body`, whatever its status below 500.
+
+        With an Authorization among `headers` it is not redirected. Raises what `get` raises.
+        """
+        method = "GET" if body is None else "POST"
+        request = self._request(method, url, body=body or b"")
+        request.headers.update(headers)
+        return await self._ask(request, limit)
+
     async def lines(
         self, url: str, *, limit: int, line_limit: int, audience: str | None = None
     ) -> AsyncGenerator[bytes]:
@@ -161,7 +179,7 @@ class Fetcher:
             async with self._open(request) as response:
                 _require_ok(url, response.status_code)
                 rest = b""
-                async for piece in _pieces(response, limit, deadline):
+                async for piece in pieces(response, limit, deadline):
                     *whole, rest = (rest + piece).split(b"\n")
                     if max(map(len, (*whole, rest))) > line_limit:
                         raise LimitError(f"{showable(url)}: a line of over {line_limit} bytes")
@@ -175,7 +193,7 @@ class Fetcher:
         deadline = asyncio.get_running_loop().time() + self._patience.total
         with _blamed_on(url):
             async with asyncio.timeout_at(deadline), self._open(request) as response:
-                body = b"".join([piece async for piece in _pieces(response, limit, deadline)])
+                body = b"".join([piece async for piece in pieces(response, limit, deadline)])
         after = response.headers.get("retry-after", "")
         if response.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
             _require_ok(url, response.status_code, after)
@@ -187,6 +205,7 @@ class Fetcher:
             body=body,
             date=response.headers.get("date", ""),
             after=after,
+            link=response.headers.get("link", ""),
         )
 
     @asynccontextmanager
@@ -210,6 +229,8 @@ class Fetcher:
         what = f"{showable(str(request.url))}: redirects to {showable(location[:200])}"
         if request.method != "GET":
             raise RefusedError(f"{what}, and a {request.method} is not sent twice")
+        if _AUTHORIZATION in request.headers:
+            raise RefusedError(f"{what}, and credentials for one URL are not sent to another")
         if signatures.SIGNATURE in request.headers:
             raise RefusedError(f"{what}, and what was signed for one URL is not sent to another")
         next_request = self._request("GET", str(request.url.join(location)))
@@ -246,36 +267,13 @@ class Fetcher:
         return self._client
 
 
-async def _pieces(response: httpx.Response, limit: int, deadline: float) -> AsyncIterator[bytes]:
-    """Yield the body as it comes; raises LimitError, MalformedError, TimeoutError."""
-    url = showable(str(response.request.url))
-    encoding = response.headers.get("content-encoding", "identity")
-    if encoding != "identity":
-        raise MalformedError(f"{url}: packed as {showable(encoding[:40])}, asked for as it is")
-    length = response.headers.get("content-length", "0")
-    if not length.isascii() or not length.isdigit() or int(length[:20]) > limit:
-        raise LimitError(f"{url}: announces {showable(length[:40])} bytes, over {limit}")
-    total, pieces = 0, response.aiter_raw()
-    while True:
-        async with asyncio.timeout_at(deadline):
-            piece = await anext(pieces, None)
-        if piece is None:
-            return
-        total += len(piece)
-        if total > limit:
-            raise LimitError(f"{url}: over {limit} bytes")
-        yield piece
-
-
 @contextmanager
 def _blamed_on(url: str) -> Iterator[None]:
     """Turn every failure of the network into UnavailableError."""
     try:
         yield
     except (TimeoutError, httpx.TimeoutException) as error:
-        # The transport calls a refused connection a time-out too: its cause tells them apart.
-        is_refused = isinstance(error.__cause__, aiohttp.ClientConnectorError)
-        why = "nobody listens there" if is_refused else "no answer in time"
+        why = blame.unanswered(error.__cause__)
         raise UnavailableError(f"{showable(url)}: {why}") from error
     except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError) as error:
         reason = str(error) or type(error).__name__

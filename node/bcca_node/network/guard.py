@@ -83,6 +83,18 @@ def host_of(url: str) -> str:
     return _parse(url).host
 
 
+def is_loopback(host: str) -> bool:
+    """Say whether a host is this very machine: `localhost`, or an address of 127.0.0.0/8 or ::1."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        address = ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
 def _literal(host: str) -> IPv4Address | IPv6Address | None:
     """Return the address that a host is, however it is written; None for a name.
 
