@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from ssl import SSLContext
 
 import uvicorn
 from fastapi import FastAPI
@@ -15,6 +16,7 @@ from bcca_node.ledger.press import Press
 from bcca_node.network.client import Fetcher
 from bcca_node.network.desk import listening
 from bcca_node.packmaker.gather import Gathered, gather
+from bcca_node.pact.clerk import PactClerk
 from bcca_node.partners.clerk import Clerk, Extra
 from bcca_node.web import (
     callers,
@@ -24,6 +26,10 @@ from bcca_node.web import (
     log,
     mirror,
     openapi,
+    pact,
+    pactauth,
+    pactevents,
+    pacttoken,
     statements,
     witness,
 )
@@ -34,6 +40,7 @@ from bcca_node.web.limits import MAX_HEAD_BYTES, Limits
 from bcca_node.web.openapi import Document
 from bcca_node.web.parts import add_errors
 from bcca_node.web.patience import PatientProtocol
+from bcca_node.web.secured import secured
 from bcca_node.web.shortcut import Shortcut
 
 SHUTDOWN_SECONDS = 5  # an answer under way may finish
@@ -66,27 +73,35 @@ def create_app(node: Node, *, keep: bool = False) -> FastAPI:
         mirror.router,
         invitations.router,
         events.router,
+        pactevents.router,
+        pact.router,
         openapi.router,
     ):
         # As it stands: a router that is included is asked anew, for each of its routes, each time.
         app.router.routes.extend(router.routes)
+    pacttoken.add(app)
+    pactauth.add_refusals(app)
     add_errors(app)
     return app
 
 
 def create_server(
-    node: Node, *, keep: bool = False, journal: Journal | None = None
+    node: Node,
+    *,
+    keep: bool = False,
+    journal: Journal | None = None,
+    tls: SSLContext | None = None,
 ) -> uvicorn.Server:
     """Return the server of `node`, to be run, or to be served on sockets of the caller's.
 
-    With a `journal` each request is told there.
+    With a `journal` each request is told there; with `tls` nothing is answered over plain http.
     """
     app = create_app(node, keep=keep)
     config = uvicorn.Config(
         Gate(Shortcut(app), app.state.limits, journal),
         host=node.settings.host,
         port=node.settings.port,
-        http=PatientProtocol,
+        http=PatientProtocol if tls is None else secured(tls, PatientProtocol),
         ws="none",
         log_config=None if journal else LOGGING_CONFIG,  # the root's handler then, which it is
         log_level="warning",
@@ -129,9 +144,9 @@ def _kept(node: Node) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        kept: list[Keeper | Clerk] = [Keeper(node)]
+        kept: list[Keeper | Clerk | PactClerk] = [Keeper(node)]
         if node.keyring is not None:  # what partners are told is signed
-            kept.append(Clerk(node, extra=(_gathering(),)))
+            kept += [Clerk(node, extra=(_gathering(),)), PactClerk(node)]
         for each in kept:
             each.start()
         try:

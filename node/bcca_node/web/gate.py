@@ -7,6 +7,7 @@ from secrets import token_hex
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bcca_node.web import pacterrors
 from bcca_node.web.journal import Journal, Line, where, written
 from bcca_node.web.limits import MAX_HEAD_BYTES, MAX_HEADERS, Limits, TooManyError, counted
 from bcca_node.web.parts import CALLER, FAILED, REQUEST_ID
@@ -51,12 +52,13 @@ class Gate:
             if answer.status == _UNAUTHORIZED and is_signed:
                 self._limits.failed(address)
         except TooManyError as error:
-            await _refuse(answer, 429, str(error), [(b"retry-after", b"%d" % error.seconds)])
+            wait = [(b"retry-after", b"%d" % error.seconds)]
+            await _refuse(answer, scope, 429, str(error), wait)
         except _HeadersError as error:
-            await _refuse(answer, 431, str(error))
+            await _refuse(answer, scope, 431, str(error))
         except Exception as error:
             if not answer.status:
-                await _refuse(answer, _BROKEN, FAILED)
+                await _refuse(answer, scope, _BROKEN, FAILED)
             return error
         return None
 
@@ -121,9 +123,13 @@ def _line(scope: Scope, status: int, took: float, failure: Exception | None) -> 
 
 
 async def _refuse(
-    send: Send, status: int, why: str, headers: list[tuple[bytes, bytes]] | None = None
+    send: Send,
+    scope: Scope,
+    status: int,
+    why: str,
+    headers: list[tuple[bytes, bytes]] | None = None,
 ) -> None:
-    content = json.dumps({"error": why}).encode()
+    content = json.dumps(pacterrors.told(scope["path"], status, why)).encode()
     told = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(content)),

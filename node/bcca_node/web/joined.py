@@ -3,6 +3,8 @@
 import asyncio
 from asyncio import AbstractEventLoop, Transport
 
+LONG = 65_536  # bytes of a body: to copy so many costs more than a packet more
+
 _HEAD = b"HTTP/1."
 
 
@@ -18,9 +20,11 @@ class Joined(Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send what was kept, and `data`; keep that if it begins an answer."""
-        if self._head:
+        if self._head and len(data) < LONG:
             data = self._head + data
             self._head = b""
+        elif self._head:
+            self._send()
         elif isinstance(data, bytes) and data.startswith(_HEAD):
             self._head = data
             self._loop.call_soon(self._send)

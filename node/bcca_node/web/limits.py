@@ -117,10 +117,11 @@ class Limits:
         bucket.at = now
         return bucket
 
-    def failed(self, address: str) -> None:
+    def failed(self, address: str, free: int = FREE_FAILURES) -> None:
         """Note that a signature from `address` was refused: it waits, twice as long each time.
 
-        Only that address does. Nobody makes a partner wait from elsewhere, whatever key he names.
+        The first `free` cost nothing. Only that address waits: nobody makes a partner wait from
+        elsewhere, whatever key he names.
         """
         if is_everybody(address):
             return
@@ -131,8 +132,8 @@ class Limits:
                 found = _kept(self._failures, address, _Failures(0, now, now))
             self._failures.move_to_end(address)
             found.count, found.at = found.count + 1, now
-            if found.count > FREE_FAILURES:
-                exponent = min(found.count - FREE_FAILURES - 1, 16)
+            if found.count > free:
+                exponent = min(found.count - free - 1, 16)
                 found.until = now + min(2.0**exponent, MAX_WAIT_SECONDS)
 
 

@@ -16,6 +16,7 @@ from bcca_node.ledger.node import Node
 from bcca_node.network.lines import Item, encode_blocks
 from bcca_node.storage.callstore import AT_ONCE, BusyError
 from bcca_node.storage.engines import QUICK_SECONDS
+from bcca_node.web import pacterrors
 from bcca_node.web.limits import BODY_SECONDS, Limits, TooManyError, TooSlowError, counted
 from bcca_protocol.errors import (
     BccaError,
@@ -180,51 +181,57 @@ async def _chunks(blocks: Iterator[bytes]) -> AsyncIterator[memoryview]:
             yield whole[start : start + CHUNK_BYTES]
 
 
-def _not_here(_: Request, error: Exception) -> Response:
-    headers = getattr(error, "headers", None)
-    return JSONResponse({"error": "there is nothing here"}, status_code=404, headers=headers)
+def refusal(
+    request: Request, status: int, sentence: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return the answer that is a refusal: one sentence, in the words of who was asked."""
+    told = pacterrors.told(request.scope["path"], status, sentence)
+    return JSONResponse(told, status_code=status, headers=headers)
 
 
-def _not_so(_: Request, error: Exception) -> Response:
-    allowed = getattr(error, "headers", None)
-    return JSONResponse({"error": "method not allowed"}, status_code=405, headers=allowed)
+def _not_here(request: Request, error: Exception) -> Response:
+    return refusal(request, 404, "there is nothing here", getattr(error, "headers", None))
 
 
-def _not_understood(_: Request, __: Exception) -> Response:
-    return JSONResponse({"error": "a parameter is missing or has another type"}, status_code=400)
+def _not_so(request: Request, error: Exception) -> Response:
+    return refusal(request, 405, "method not allowed", getattr(error, "headers", None))
 
 
-def _not_signed(_: Request, error: Exception) -> Response:
+def _not_understood(request: Request, _: Exception) -> Response:
+    return refusal(request, 400, "a parameter is missing or has another type")
+
+
+def _not_signed(request: Request, error: Exception) -> Response:
     headers = {"cache-control": "private, no-store", "www-authenticate": "Signature"}
-    return JSONResponse({"error": str(error)}, status_code=401, headers=headers)
+    return refusal(request, 401, str(error), headers)
 
 
-def _later(_: Request, error: Exception) -> Response:
+def _later(request: Request, error: Exception) -> Response:
     headers = {"cache-control": "private, no-store", "retry-after": str(RETRY_SECONDS)}
-    return JSONResponse({"error": str(error)}, status_code=503, headers=headers)
+    return refusal(request, 503, str(error), headers)
 
 
-def _too_many(_: Request, error: Exception) -> Response:
+def _too_many(request: Request, error: Exception) -> Response:
     headers = {"retry-after": str(getattr(error, "seconds", 1))}
-    return JSONResponse({"error": str(error)}, status_code=429, headers=headers)
+    return refusal(request, 429, str(error), headers)
 
 
-def _too_slow(_: Request, error: Exception) -> Response:
-    return JSONResponse({"error": str(error)}, status_code=408, headers={"connection": "close"})
+def _too_slow(request: Request, error: Exception) -> Response:
+    return refusal(request, 408, str(error), {"connection": "close"})
 
 
-def _failed(_: Request, __: Exception) -> Response:
+def _failed(request: Request, _: Exception) -> Response:
     """Answer for a fault of the program; whoever serves the app logs it."""
-    return JSONResponse({"error": FAILED}, status_code=500)
+    return refusal(request, 500, FAILED)
 
 
 def _refusal(request: Request, error: Exception) -> Response:
     match error:
         case LimitError():
-            return JSONResponse({"error": str(error)}, status_code=413)
+            return refusal(request, 413, str(error))
         case RefusedError():
-            return JSONResponse({"error": str(error)}, status_code=400)
+            return refusal(request, 400, str(error))
         case UnavailableError() | UnusableError() | _:
             # What is wrong with this node is told to its operator, not to everybody.
             _LOGGER.error("%s", error, extra={"request": request.scope.get(REQUEST_ID, "")})
-            return JSONResponse({"error": "this node cannot do that now"}, status_code=503)
+            return refusal(request, 503, "this node cannot do that now")

@@ -7,6 +7,7 @@ holds a connection, and enough of them hold up all others. A body's time is `web
 import asyncio
 import socket
 from asyncio import Transport
+from collections.abc import Collection
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -41,7 +42,7 @@ class PatientProtocol(H11Protocol):
         if opened is not None and opened.family != socket.AF_UNIX:
             # Else the body waits for the other end to acknowledge the head: 40 ms.
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._is_one_too_many():
+        if is_one_too_many(self.connections, self.client):
             transport.abort()
             return
         self._await_head()
@@ -115,13 +116,14 @@ class PatientProtocol(H11Protocol):
         cycle = getattr(self, "cycle", None)  # there is none before the first
         return cycle is None or bool(cycle.response_complete)
 
-    def _is_one_too_many(self) -> bool:
-        """Say whether as many connections are open as may be, of all or of this address."""
-        if len(self.connections) > MAX_CONNECTIONS:
-            return True
-        mine = counted(self.client[0]) if self.client else ""
-        if is_everybody(mine):
-            return False
-        clients = (getattr(each, "client", None) for each in self.connections)
-        hosts = [client[0] for client in clients if client]
-        return sum(counted(host) == mine for host in hosts) > MAX_CONNECTIONS_OF_ONE
+
+def is_one_too_many(connections: Collection[object], client: tuple[str, int] | None) -> bool:
+    """Say whether more connections are open than may be, of all or of the address of `client`."""
+    if len(connections) > MAX_CONNECTIONS:
+        return True
+    mine = counted(client[0]) if client else ""
+    if is_everybody(mine):
+        return False
+    clients = (getattr(each, "client", None) for each in connections)
+    hosts = [found[0] for found in clients if found]
+    return sum(counted(host) == mine for host in hosts) > MAX_CONNECTIONS_OF_ONE
