@@ -1,6 +1,6 @@
 """What `bcca aggregate --json` prints of a run, for programs."""
 
-from bcca_node.cli import battery, offline, ruled, substitutes
+from bcca_node.cli import assured, battery, offline, ruled, substitutes
 from bcca_node.cli.missing import Gap, copied_in
 from bcca_node.packmaker.run import Run
 from bcca_protocol import footprint
@@ -18,6 +18,7 @@ def as_json(run: Run, gaps: list[Gap]) -> dict[str, object]:
         "amount": stated.declared_unit.amount,
         "unit": stated.declared_unit.unit,
         "total": plain(footprint.total(rolled)),
+        "totalIncludingUptake": plain(footprint.total(rolled, footprint.INCLUDING_UPTAKE)),
         "components": {c: plain(kg) for c, kg in footprint.by_component(rolled).items() if kg},
         "stages": {stage: plain(kg) for stage, kg in footprint.by_stage(rolled).items()},
         "incomplete": stated.incomplete,
@@ -42,6 +43,7 @@ def as_json(run: Run, gaps: list[Gap]) -> dict[str, object]:
         ],
         **offline.as_json(run),
         **substitutes.as_json(run),
+        **assured.as_json(run),
         **ruled.as_json(run),
         **battery.as_json(run),
         "suppliers": len(run.sum.collected.logs),

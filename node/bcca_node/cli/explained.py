@@ -1,6 +1,7 @@
 """What `bcca explain` shows of a result: rows from every side, shares, references, the balance."""
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from types import MappingProxyType
 
 from bcca_node.cli import picture
@@ -25,6 +26,7 @@ _SHARES: Mapping[str, str] = MappingProxyType(
         "introduced": "known by introduction alone",
         "limited": "third party, limited assurance",
         "reasonable": "third party, reasonable assurance",
+        "unsigned": "suppliers' footprints that nobody signed",
         "default": "filled in for what is missing",
     }
 )
@@ -47,6 +49,8 @@ def print_results(recalled: Recalled, found: Results) -> None:
         if found.by_location != found.total
         else "market-based and location-based are the same"
     )
+    if footprint.has_uptake(recalled.report.footprint):
+        say(f"including biogenic uptake {plain(_including_uptake(recalled))} kg CO2e")
 
 
 def as_json(recalled: Recalled, found: Results) -> dict[str, object]:
@@ -60,6 +64,7 @@ def as_json(recalled: Recalled, found: Results) -> dict[str, object]:
         "amount": plain(report.amount),
         "unit": report.unit,
         "total": plain(report.total),
+        "totalIncludingUptake": plain(_including_uptake(recalled)),
         "locationBased": plain(found.by_location),
         "incomplete": report.incomplete,
         "unverified": list(report.unverified),
@@ -88,6 +93,10 @@ def as_json(recalled: Recalled, found: Results) -> dict[str, object]:
         "products": [_contribution(each) for each in explain.by_product(recalled)],
         "tree": _branch(explain.tree(recalled)),
     }
+
+
+def _including_uptake(recalled: Recalled) -> Decimal:
+    return footprint.total(recalled.report.footprint, footprint.INCLUDING_UPTAKE)
 
 
 def _sides(found: Results) -> dict[str, tuple[Row, ...]]:

@@ -81,7 +81,9 @@ def import_set(
     Each row is a factor: dataset, geography (CN, CN-GD, GLO), unit, gas (co2 or co2e), scope
     (direct, lifeCycle, upstream), source, version, licence; its value in kg per unit as `total` or
     by component. `stands_for` names products by URN, last part or name, parted by |, maybe with *;
-    `technology` says whether it is the `same` or a `proxy`.
+    `technology` says whether it is the `same` or a `proxy`. How far it spreads is its `gsd`, or
+    what five scores of a `pedigree` stand for (reliability, completeness, temporal, geographical,
+    technological, as 2 3 1 2 4), over a `basic_variance`.
     """
     with open_node(data) as node:
         made = factorbook.import_file(

@@ -113,7 +113,7 @@ def decline(
     words: Annotated[str | None, typer.Option("--comment", help="And why.")] = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Decline a request, for a reason; it may still be accepted later."""
+    """Decline a request, for a reason; unless it came by PACT, it may still be accepted later."""
     chosen: Reason | None = next((each for each in REASONS if each == reason), None)
     if chosen is None:
         raise UnusableError(f"--reason {showable(reason[:40])}: there are {', '.join(REASONS)}")

@@ -1,6 +1,6 @@
 """What `bcca aggregate` tells of a run, for people."""
 
-from bcca_node.cli import battery, offline, ruled, substitutes
+from bcca_node.cli import assured, battery, offline, ruled, substitutes
 from bcca_node.cli.missing import Gap, copied_in, troubles_beside
 from bcca_node.cli.screen import listed, say, tell
 from bcca_node.packmaker.run import Run
@@ -26,6 +26,7 @@ def print_run(run: Run, gaps: list[Gap]) -> None:
         say(f"Handed on, as it shows its customers alone: {origin}, by {listed(sorted(by))}")
     _print_total(run)
     battery.print_battery(run)
+    assured.print_assured(run)
     ruled.print_ruled(run)
     if run.published is None:
         say("not entered in the log")
@@ -60,3 +61,6 @@ def _print_total(run: Run) -> None:
         say(f"  {stage:<13} {plain(kg)} kg CO2e")
     without = ", INCOMPLETE: without what is missing" if stated.incomplete else ""
     say(f"  {'total':<13} {plain(footprint.total(rolled))} kg CO2e, excluding uptake{without}")
+    if footprint.has_uptake(rolled):
+        including = footprint.total(rolled, footprint.INCLUDING_UPTAKE)
+        say(f"  {'':<13} {plain(including)} kg CO2e, including uptake{without}")

@@ -8,7 +8,7 @@ from sqlmodel import Session
 
 from bcca_node.cli import mail
 from bcca_node.cli.given import DataOption, JsonOption, age, open_node
-from bcca_node.cli.partner_names import PartnerArgument, called, end_of, seconds
+from bcca_node.cli.partner_names import PartnerArgument, called, end_of, known, seconds
 from bcca_node.cli.screen import listed, put_json, say, show_table, tell
 from bcca_node.ledger.node import Node
 from bcca_node.ledger.sign import predicate_of
@@ -69,7 +69,7 @@ def grant(
     """Let a partner see statements of this node that not everybody sees."""
     scope, about = _scope(everything, product, statement)
     with open_node(data) as node:
-        found = called(node, partner)
+        found = known(node, partner)
         if found.refused:
             raise UnusableError(f"{found.origin}: its keys are refused, so it sees nothing more")
         given = Grant(
@@ -104,7 +104,7 @@ def revoke(
     """
     scope, about = _scope(everything, product, statement)
     with open_node(data) as node:
-        found = called(node, partner)
+        found = known(node, partner)
         with node.database.write() as session:
             there = grants.drop(session, found.origin, scope, about, at=node.clock())
             left = grants.live(session, found.origin, node.clock())
@@ -169,7 +169,7 @@ def log(
     """Show who fetched what, and when: every statement that a signed caller was shown."""
     with open_node(data) as node:
         start = node.clock() - age(last, "--since")
-        origin = "" if partner is None else called(node, partner).origin
+        origin = "" if partner is None else known(node, partner).origin
         found = node.calls.fetched(
             now=node.clock(),
             since=start,

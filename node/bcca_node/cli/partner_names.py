@@ -7,7 +7,8 @@ import typer
 
 from bcca_node.cli.screen import listed
 from bcca_node.ledger.node import Node
-from bcca_node.storage import partners
+from bcca_node.storage import pactclients, partners
+from bcca_node.storage.pactclients import Named, PactPartner
 from bcca_node.storage.partners import Partner
 from bcca_protocol import period
 from bcca_protocol.errors import RefusedError, UnusableError
@@ -29,6 +30,10 @@ def called(node: Node, origin: str) -> Partner:
         everybody = [] if found is not None else partners.every(session)
     if found is not None:
         return found
+    if pactclients.is_pact(origin):
+        raise UnusableError(
+            f"{showable(origin[:200])} speaks PACT: it has no keys, log or mailbox of this kind"
+        )
     named = [each for each in everybody if _folded(origin) in (_folded(each.name), each.origin)]
     if named:
         who = listed([f"{each.origin} ({showable(each.name)})" for each in named])
@@ -38,6 +43,22 @@ def called(node: Node, origin: str) -> Partner:
         )
     there = listed([each.origin for each in everybody]) or "nobody"
     raise UnusableError(f"{showable(origin[:200])!r} is no partner: there is {there}")
+
+
+def known(node: Node, origin: str) -> Named:
+    """Return the partner of that origin, or of that name if it begins with `pact:`."""
+    return pact_called(node, origin) if pactclients.is_pact(origin) else called(node, origin)
+
+
+def pact_called(node: Node, name: str) -> PactPartner:
+    """Return the PACT partner of that name, `pact:` before it or not; raises UnusableError."""
+    with node.database.read() as session:
+        found = pactclients.get(session, name)
+        everybody = [] if found is not None else pactclients.every(session)
+    if found is not None:
+        return found
+    there = listed([each.origin for each in everybody]) or "nobody"
+    raise UnusableError(f"{showable(name[:200])!r} is no PACT partner: there is {there}")
 
 
 def _folded(name: str) -> str:

@@ -9,14 +9,15 @@ import typer
 
 from bcca_node.cli import mail
 from bcca_node.cli.given import DataOption, JsonOption, open_node
-from bcca_node.cli.partner_names import PartnerArgument, called
+from bcca_node.cli.partner_names import PartnerArgument, known
 from bcca_node.cli.screen import listed, put_json, say, show_table, tell
 from bcca_node.ledger.files import write_whole
 from bcca_node.ledger.node import Node
 from bcca_node.partners import parts, sheet
 from bcca_node.partners.sheet import MAX_SHEET_BYTES
 from bcca_node.storage import partners
-from bcca_node.storage.partners import Part, Partner, PartState
+from bcca_node.storage.pactclients import Named, is_pact
+from bcca_node.storage.partners import Part, PartState
 from bcca_protocol.errors import UnusableError
 from bcca_protocol.wire import showable
 
@@ -25,7 +26,7 @@ EVERY = "*"  # what --confirm and --refuse are about where nothing is named
 
 _EXAMPLE = "Example: bcca partners parts pack.example/bcca --import parts.csv --propose"
 _STATES: Mapping[PartState, str] = {
-    PartState.NOTED: "noted here: --propose tells the partner",
+    PartState.NOTED: "noted here: --propose tells the partner (--confirm for one of PACT)",
     PartState.PROPOSED: "proposed: waits for the partner",
     PartState.ASKED: "asked by the partner: --confirm or --refuse",
     PartState.CONFIRMED: "confirmed by both",
@@ -68,7 +69,7 @@ def list_parts(
     """
     tells = propose or confirm is not None or refuse is not None
     with mail.writing(data) if tells else open_node(data) as node:
-        found = called(node, partner)
+        found = known(node, partner)
         begun = mail.last(node)
         done = [] if source is None else _imported(node, found, source)
         done += _answered(node, found, propose=propose, confirm=confirm, refuse=refuse)
@@ -82,7 +83,7 @@ def list_parts(
     return WAITING if trouble else DONE
 
 
-def _imported(node: Node, partner: Partner, source: Path) -> list[str]:
+def _imported(node: Node, partner: Named, source: Path) -> list[str]:
     """Keep the pairs of a file, and return in sentences how many; raises UnusableError."""
     found = sheet.read(_content(source), str(source))
     new = parts.note(node, partner, found.pairs)
@@ -94,7 +95,7 @@ def _imported(node: Node, partner: Partner, source: Path) -> list[str]:
 
 
 def _answered(
-    node: Node, partner: Partner, *, propose: bool, confirm: str | None, refuse: str | None
+    node: Node, partner: Named, *, propose: bool, confirm: str | None, refuse: str | None
 ) -> list[str]:
     """Say what was asked for to the partner, and return it in sentences; raises UnusableError."""
     done = []
@@ -109,7 +110,7 @@ def _answered(
     return done
 
 
-def _require_known(node: Node, partner: Partner, given: str) -> None:
+def _require_known(node: Node, partner: Named, given: str) -> None:
     """Return if there is a pair of that part number of a partner's; raises UnusableError."""
     with node.database.read() as session:
         known = {each.theirs for each in partners.parts(session, partner.origin)}
@@ -120,11 +121,17 @@ def _require_known(node: Node, partner: Partner, given: str) -> None:
         )
 
 
-def _require_asked(node: Node, partner: Partner, given: str) -> None:
-    """Return if a partner asks for that part number; raises UnusableError with those it asks."""
+def _require_asked(node: Node, partner: Named, given: str) -> None:
+    """Return if a partner asks for that part number; raises UnusableError with those it asks.
+
+    One that speaks PACT asks for none: what is noted is confirmed.
+    """
+    waiting = {PartState.ASKED}
+    if is_pact(partner.origin):
+        waiting.add(PartState.NOTED)
     with node.database.read() as session:
         pairs = partners.parts(session, partner.origin)
-    asked = [each.theirs for each in pairs if each.state is PartState.ASKED]
+    asked = [each.theirs for each in pairs if each.state in waiting]
     if given not in {EVERY, *asked}:
         raise UnusableError(
             f"--confirm {showable(given[:80])!r}: {partner.origin} asks for "

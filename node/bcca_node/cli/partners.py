@@ -11,10 +11,11 @@ from bcca_node.cli import (
     partner_accept,
     partner_access,
     partner_invite,
+    partner_pact,
     partner_parts,
 )
 from bcca_node.cli.given import DataOption, JsonOption, hosts, open_node
-from bcca_node.cli.partner_names import PartnerArgument, called, proven, since
+from bcca_node.cli.partner_names import PartnerArgument, called, pact_called, proven, since
 from bcca_node.cli.screen import put_json, say, show_table, tell
 from bcca_node.cli.shorthand import ListByDefault
 from bcca_node.ledger.node import Node
@@ -22,7 +23,7 @@ from bcca_node.network.client import Fetcher
 from bcca_node.partners import book, identifiers, invitation
 from bcca_node.partners.identifiers import Identifier
 from bcca_node.partners.invitation import fingerprint
-from bcca_node.storage import grants, partners
+from bcca_node.storage import grants, pactclients, partners
 from bcca_node.storage.grants import Grant
 from bcca_node.storage.partners import Invited, Partner
 from bcca_protocol import period
@@ -49,6 +50,7 @@ def add(app: typer.Typer) -> None:
     )(assure)
     group.command("end", epilog="Example: bcca partners end cathode.example/bcca")(end)
     partner_access.add(group)
+    partner_pact.add(group)
     partner_parts.add(group)
     deliveries.add(group)
     app.add_typer(group, name="partners")
@@ -60,15 +62,18 @@ def list_partners(data: DataOption, as_json: JsonOption = False) -> None:
         found = partners.every(session)
         now = node.clock()
         asked = [e for e in partners.invitations(session) if e.is_open(now) or e.told]
+        pact, issued = pactclients.every(session), pactclients.every_client(session)
     if as_json:
         put_json(
             {
                 "partners": [_as_json(each) for each in found],
+                "pact": [partner_pact.as_told(each) for each in pact],
                 "invitations": [_invitation_json(each) for each in asked],
             }
         )
         return
     rows = [(e.origin, " ".join(sorted(e.roles)), e.name, proven(e)) for e in found]
+    rows += [partner_pact.row(each, issued.get(each.name, []), now) for each in pact]
     if rows:
         show_table(("partner", "is our", "name", "keys"), rows)
     else:
@@ -81,6 +86,9 @@ def list_partners(data: DataOption, as_json: JsonOption = False) -> None:
 def show(partner: PartnerArgument, data: DataOption, as_json: JsonOption = False) -> None:
     """Show a partner: its keys, other names and how they were checked, and what it may see."""
     with open_node(data) as node:
+        if pactclients.is_pact(partner):
+            partner_pact.show(node, pact_called(node, partner), as_json=as_json)
+            return
         found = called(node, partner)
         with node.database.read() as session:
             seen = grants.of(session, found.origin)
@@ -133,6 +141,10 @@ def end(partner: PartnerArgument, data: DataOption) -> None:
     waiting events and part numbers are dropped, so that whoever is a partner of that name next
     begins with nothing: `bcca inbox list --json` before keeps a record of requests.
     """
+    if pactclients.is_pact(partner):
+        with open_node(data) as node:
+            partner_pact.end(node, partner)
+        return
     with mail.writing(data) as node:
         found, begun = called(node, partner), mail.last(node)
         with node.database.write() as session:

@@ -182,7 +182,7 @@ def show_whole(shown: View, *, as_json: bool) -> None:
         ("from" if request.incoming else "to", f"{shown.name} ({request.partner})"),
         (whose, request.part),
         ("product", listed(shown.products)),
-        ("period", f"{request.period_start} to {request.period_end}"),
+        ("period", _period(request)),
         ("purpose", request.purpose),
         ("due", request.due),
         ("state", state_of(shown)),
@@ -275,8 +275,16 @@ def _view(node: Node, request: Request) -> View:
         return views.view(node, session, request)
 
 
+def _period(request: Request) -> str:
+    """Return a whole period, empty where none was asked for."""
+    is_given = bool(request.period_start)
+    return f"{request.period_start} to {request.period_end}" if is_given else ""
+
+
 def _years(request: Request) -> str:
-    """Return a period as people write it: a year where it is one."""
+    """Return a period as people write it: a year where it is one; PACT asks for none."""
+    if not request.period_start:
+        return "any"
     start, end = day(request.period_start), day(request.period_end)
     is_year = start.endswith("-01-01") and end == f"{int(start[:4]) + 1}-01-01"
     return start[:4] if is_year else f"{start}/{end}"

@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from bcca_node.cli.screen import say, tell
-from bcca_node.packmaker import ruling
+from bcca_node.packmaker import certificates, ruling
 from bcca_node.packmaker.run import Run
-from bcca_protocol import rules
+from bcca_protocol import circular, rules
+from bcca_protocol.choosing import Why
 from bcca_protocol.inventory import Activity
 from bcca_protocol.partial import Part
 from bcca_protocol.quantity import ZERO, exact, plain
@@ -22,7 +23,8 @@ RulesOption = Annotated[
     typer.Option(
         "--rules",
         metavar="NAME|FILE",
-        help="By which rules: neutral, eu-draft, miit, or your own in a file; neutral unless told.",
+        help="By which rules: neutral, eu-draft-2, miit-2, or your own in a file; neutral unless "
+        "told.",
     ),
 ]
 CutOffOption = Annotated[
@@ -48,6 +50,15 @@ def print_ruled(run: Run) -> None:
     """Print what the rules cut off, whether they let the result be declared, and why not."""
     followed = run.sum.rules
     _print_cut(run)
+    _print_recycling(run)
+    flags = list(_flagged(run))
+    if flags:
+        say("Older, or of another site, for want of a statement of the site and time:")
+        say(*dict.fromkeys(f"  {why.code}: {why.words}" for _, _, why in flags))
+    twice = certificates.claimed_twice(run.sum.collected, run.sum.totals)
+    if twice:
+        say("Electricity certificates claimed twice, of which one counts:")
+        say(*(f"  {each.tell()}" for each in twice))
     said = run.verdict.tell()
     say(f"{said[0].upper()}{said[1:]}{':' if run.verdict.blocks else ''}")
     say(*(f"  {each.code}: {each.words}" for each in run.verdict.blocks))
@@ -69,6 +80,19 @@ def as_json(run: Run) -> dict[str, object]:
         },
         "ready": run.verdict.is_ready,
         "blocks": [each._asdict() for each in run.verdict.blocks],
+        "recycling": _recycling(run),
+        "claimedTwice": [
+            {
+                "claimHandle": each.claim,
+                "by": [each.one.commitment, each.other.commitment],
+                "isUsed": each.is_used,
+            }
+            for each in certificates.claimed_twice(run.sum.collected, run.sum.totals)
+        ],
+        "flagged": [
+            {"consumer": consumer, "line": line, **why._asdict()}
+            for consumer, line, why in _flagged(run)
+        ],
         "exemptedPercent": run.statement.exempted_percent,
         "cutOff": [
             {
@@ -82,6 +106,32 @@ def as_json(run: Run) -> dict[str, object]:
             for part, line, kg in _cut(run)
         ],
     }
+
+
+def _print_recycling(run: Run) -> None:
+    """Print how recycling is counted, where that is in several ways."""
+    found = _recycling(run)
+    if len(found) > 1:
+        counted = ", ".join(f"{method} in {count}" for method, count in found.items())
+        say(
+            f"Recycling is counted in several ways, statements by method: {counted}; the circular "
+            "footprint formula is refused over them"
+        )
+
+
+def _flagged(run: Run) -> Iterator[tuple[str, str, Why]]:
+    """Yield why what feeds a line is not of its site and time: the consumer, the line, why."""
+    totals = run.sum.totals
+    for index in sorted(totals.vectors):
+        part = totals.graph.parts[index]
+        for term in totals.graph.terms[index]:
+            if term.why is not None:
+                yield part.commitment, part.bought[term.line].line, term.why
+
+
+def _recycling(run: Run) -> dict[str, int]:
+    totals = run.sum.totals
+    return circular.recycling_in(totals.graph.parts[index] for index in totals.vectors)
 
 
 def _print_cut(run: Run) -> None:

@@ -1,15 +1,15 @@
 """`bcca runs`: what was added up before, what moved since, and what a statement touches."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
 from bcca_node.cli import products
+from bcca_node.cli import run_documents as documents
 from bcca_node.cli.given import DataOption, JsonOption, open_node
 from bcca_node.cli.run_names import RunArgument
-from bcca_node.cli.screen import put_json, say, show_table
+from bcca_node.cli.screen import listed, put_json, say, show_table
 from bcca_node.cli.shorthand import ListByDefault
 from bcca_node.packmaker import blast, compare, runs
 from bcca_node.packmaker.blast import Touched
@@ -17,9 +17,8 @@ from bcca_node.packmaker.compare import Comparison, Row
 from bcca_node.packmaker.remade import remake
 from bcca_node.packmaker.runs import Kept
 from bcca_node.storage.runs import StoredRun
-from bcca_protocol import footprint, period
+from bcca_protocol import period
 from bcca_protocol.quantity import plain, written
-from bcca_protocol.rules import parse
 
 
 def add(app: typer.Typer) -> None:
@@ -30,6 +29,7 @@ def add(app: typer.Typer) -> None:
     group.command("compare", epilog="Example: bcca runs compare 3 2026 --data node")(compare_runs)
     group.command("freeze", epilog="Example: bcca runs freeze 7 --year 2026")(freeze)
     group.command("rename", epilog="Example: bcca runs rename 7 tender-B --data node")(rename)
+    group.command("remove", epilog="Example: bcca runs remove tender-B --data node")(remove)
     group.command("touched", epilog="Example: bcca runs touched urn:x:C12 --data node")(touched)
     app.add_typer(group, name="runs")
 
@@ -45,7 +45,7 @@ def list_runs(
     with open_node(data) as node:
         found = runs.every(node, None if product is None else products.find(node, product))
     if as_json:
-        put_json({"runs": [_stored_as_json(each) for each in found]})
+        put_json({"runs": [documents.stored_as_json(each) for each in found]})
         return
     columns = ("run", "product", "when", "frozen for", "", "kg CO2e")
     show_table(columns, map(_row, found), numbers=1)
@@ -56,7 +56,7 @@ def show(run: RunArgument, data: DataOption, as_json: JsonOption = False) -> Non
     with open_node(data) as node:
         found = runs.get(node, run)
     if as_json:
-        put_json(_as_json(found))
+        put_json(documents.as_json(found))
         return
     _print(found)
 
@@ -74,7 +74,7 @@ def compare_runs(
         one, two = remake(node, runs.get(node, first)), remake(node, runs.get(node, second))
     found = compare.compare(one, two)
     if as_json:
-        put_json({"first": first, "second": second} | _compared_as_json(found))
+        put_json({"first": first, "second": second} | documents.compared_as_json(found))
         return
     say(f"run {first}: {plain(found.before)} kg CO2e")
     say(f"run {second}: {plain(found.after)} kg CO2e, {_signed(written(found.difference))}")
@@ -91,7 +91,7 @@ def freeze(
     with open_node(data) as node:
         found = runs.freeze(node, run, year)
     if as_json:
-        put_json(_stored_as_json(found))
+        put_json(documents.stored_as_json(found))
         return
     say(f"run {found.name} is frozen for {found.year}")
 
@@ -106,9 +106,19 @@ def rename(
     with open_node(data) as node:
         found = runs.rename(node, run, new)
     if as_json:
-        put_json(_stored_as_json(found))
+        put_json(documents.stored_as_json(found))
         return
     say(f"run {run} is now {found.name}")
+
+
+def remove(run: RunArgument, data: DataOption, as_json: JsonOption = False) -> None:
+    """Forget a run; a frozen one stays, and what was entered in the log stays there."""
+    with open_node(data) as node:
+        runs.remove(node, run)
+    if as_json:
+        put_json({"removed": run})
+        return
+    say(f"removed run {run}")
 
 
 def touched(
@@ -126,13 +136,17 @@ def touched(
     """
     with open_node(data) as node:
         found = asyncio.run(blast.touched(node, statement))
+        unseen = blast.unseen(node)
     if as_json:
-        put_json({"asked": statement, "runs": [_touched_as_json(each) for each in found]})
+        put_json(documents.all_touched_as_json(statement, found, unseen))
         return
     packs = {each.run.stored.product for each in found}
     say(f"{len(found)} runs of {len(packs)} products used it")
     for each in found:
         _print_touched(each)
+    if unseen:
+        named = listed([f"{each.product} of {each.supplier}" for each in unseen])
+        say(f"Nobody here can tell whether it is inside what keeps its recipe secret: {named}")
 
 
 def _row(found: StoredRun) -> tuple[str, ...]:
@@ -205,94 +219,3 @@ def _when(found: StoredRun) -> str:
 
 def _signed(kg: str) -> str:
     return kg if kg.startswith("-") or kg == "0" else f"+{kg}"
-
-
-def _stored_as_json(found: StoredRun) -> dict[str, object]:
-    return {
-        "name": found.name,
-        "number": str(found.number),
-        "product": found.product,
-        "at": _when(found),
-        "total": found.total,
-        "incomplete": found.incomplete,
-        "commitment": found.commitment,
-        "frozenFor": found.year,
-    }
-
-
-def _as_json(found: Kept) -> dict[str, object]:
-    record, stated = found.record, found.statement
-    rolled = footprint.decode(stated.footprint)
-    rules = parse(record.rules)
-    return _stored_as_json(found.stored) | {
-        "amount": stated.declared_unit.amount,
-        "unit": stated.declared_unit.unit,
-        "stages": {stage: plain(kg) for stage, kg in footprint.by_stage(rolled).items()},
-        "rules": {"name": rules.name, "digest": rules.digest, "text": rules.text},
-        "statements": sorted(found.used()),
-        "substitutes": list(_substitutes(found)),
-        "missing": [
-            {"consumer": e.consumer, "line": e.line, "reason": e.resolved.gap.reason}
-            for e in stated.manifest or ()
-            if e.resolved.gap is not None
-        ],
-        "cutOff": [{"statement": each.statement, "line": each.at} for each in record.dropped],
-        "troubles": [
-            {"supplier": each.supplier, "product": each.product, "reason": each.reason}
-            for each in record.troubles
-        ],
-        "fromCopies": list(record.copied),
-        "blocks": [{"code": each.code, "words": each.words} for each in record.blocks],
-        "notEntered": record.unentered,
-        "rollUp": record.roll_up.decode(),
-    }
-
-
-def _substitutes(found: Kept) -> Iterator[dict[str, object]]:
-    for edge in found.statement.manifest or ():
-        stated = edge.resolved.substitute
-        if stated is not None:
-            yield {
-                "consumer": edge.consumer,
-                "line": edge.line,
-                "dataset": stated.factor.dataset,
-                "source": stated.factor.source,
-                "kind": stated.factor.kind,
-                "reason": stated.reason,
-            }
-
-
-def _compared_as_json(found: Comparison) -> dict[str, object]:
-    return {
-        "before": plain(found.before),
-        "after": plain(found.after),
-        "difference": written(found.difference),
-        "rows": [_row_as_json(row) for row in found.rows],
-    }
-
-
-def _row_as_json(row: Row) -> dict[str, object]:
-    return {
-        "kind": row.kind,
-        "kg": written(row.kg),
-        "product": row.product,
-        "supplier": row.supplier,
-        "line": row.line,
-        "before": row.before,
-        "after": row.after,
-        "statementBefore": row.was,
-        "statementAfter": row.now,
-    }
-
-
-def _touched_as_json(each: Touched) -> dict[str, object]:
-    moved = each.moved_by
-    return _stored_as_json(each.run.stored) | {
-        "directly": each.is_direct,
-        "used": list(each.used),
-        "throughCumulative": list(each.through),
-        "now": None if each.now is None else _compared_as_json(each.now),
-        "incompleteNow": each.is_incomplete,
-        "movedBy": None if moved is None else written(moved),
-        "reason": each.why_not,
-    }

@@ -12,11 +12,12 @@ import typer
 from bcca_node.cli.screen import say
 from bcca_node.packmaker.ownvalues import OwnValue
 from bcca_node.packmaker.run import Run
-from bcca_node.packmaker.stoodin import StoodIn, default_share, stood_in
+from bcca_node.packmaker.stoodin import StoodIn, default_share, stood_in, unsigned_share
 from bcca_node.sheets.rows import plain_number
 from bcca_protocol.errors import BccaError, UnusableError
 from bcca_protocol.limits import MAX_TEXT_CHARS
 from bcca_protocol.quantity import Unit, number, plain, unit_named
+from bcca_protocol.substituted import replaced_by
 from bcca_protocol.wire import showable
 
 MAX_REASON_CHARS = MAX_TEXT_CHARS - 200  # what it goes over is said in front of it
@@ -44,19 +45,27 @@ def parsed(texts: Sequence[str] | None) -> tuple[OwnValue, ...]:
 def print_stood_in(run: Run) -> None:
     """Print each value that stands in for a statement, and how much of the result they are."""
     found = _found(run)
-    if not found:
-        return
-    say("Filled in, and not signed by a supplier:")
+    if found:
+        say("Filled in, and not signed by a supplier:")
     for each in found:
         factor = each.substitute.factor
         version = f", version {factor.version}" if factor.version else ""
+        kind = "unsigned footprint" if each.is_unsigned else factor.kind
         say(
             f"  {plain(each.kg)} kg CO2e for {plain(each.amount)} {factor.unit} of {each.product} "
-            f"from {each.supplier}: {factor.kind}, {factor.dataset} ({factor.source}{version})",
+            f"from {each.supplier}: {kind}, {factor.dataset} ({factor.source}{version})",
             f"    {each.substitute.reason}; bought for {each.consumer.name} of "
             f"{each.consumer.issuer}",
         )
-    say(f"  {default_share(run.statement) * 100:.1f} % of the result, gross, is filled in so")
+        if replaced_by(each.substitute):
+            say("    an own value over a signed statement: whoever checks the result is told so")
+    default, unsigned = default_share(run.statement), unsigned_share(run.statement)
+    if found and (default or not unsigned):
+        say(f"  {default * 100:.1f} % of the result, gross, is filled in so")
+    if unsigned:
+        say(f"  {unsigned * 100:.1f} % of the result, gross, are footprints that nobody signed")
+    if any(each.is_unsigned for each in found):
+        say("    whoever sees the recipe sees what was sent you: `--recipe secret` hides it")
 
 
 def as_json(run: Run) -> dict[str, object]:
@@ -64,6 +73,7 @@ def as_json(run: Run) -> dict[str, object]:
     return {
         "substitutes": [_as_json(each) for each in _found(run)],
         "defaultShare": f"{default_share(run.statement):.6f}",
+        "unsignedShare": f"{unsigned_share(run.statement):.6f}",
     }
 
 
@@ -81,7 +91,9 @@ def _as_json(each: StoodIn) -> dict[str, object]:
         "unit": factor.unit,
         "kg": plain(each.kg),
         "kind": factor.kind,
+        "unsigned": each.is_unsigned,
         "reason": each.substitute.reason,
+        "over": list(replaced_by(each.substitute)),
         "dataset": factor.dataset,
         "version": factor.version,
         "source": factor.source,

@@ -15,7 +15,7 @@ from bcca_node.ledger.backup import BackedUp, checked
 from bcca_node.ledger.files import only_writer, own, sync_folder
 from bcca_node.ledger.trust import ENDED
 from bcca_node.settings import Settings
-from bcca_node.storage import logs, partners, transfer
+from bcca_node.storage import logs, pactclients, partners, transfer
 from bcca_node.storage.database import Database, claim, is_in, remove
 from bcca_node.storage.tables import SCHEMA_VERSION
 from bcca_protocol.errors import BccaError, MalformedError, UnusableError
@@ -30,7 +30,8 @@ def restore(
     """Put the node of a backup into `data`, an empty folder or none; return what is there now.
 
     Its tables go to `database`, else to where its settings say. It is marked: before it appends,
-    every witness is asked (SPEC 5.11). No invitation is open any more: it may be used by now.
+    every witness is asked (SPEC 5.11). No invitation is open any more, and no PACT token good: it
+    may be used, or ended, by now.
     Raises UnusableError for anything else than a whole backup, and for a folder or a database with
     a node in it; then nothing is left of this one, but for an empty file of tables outside of
     `data`.
@@ -49,6 +50,7 @@ def restore(
                     transfer.put(session, table, batch)
             logs.set_restored(session, is_restored=True)
             partners.withdraw_open(session)
+            pactclients.drop_every_token(session)
             _move(folder, data, undo)
         undo.pop_all()
         shutil.rmtree(folder)

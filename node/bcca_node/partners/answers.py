@@ -12,7 +12,7 @@ from sqlmodel import Session
 from bcca_node.ledger.node import Node
 from bcca_node.partners import corrections, correspondence, parts
 from bcca_node.partners.correspondence import ClockError, Remark
-from bcca_node.storage import grants, logs, partners, recipes, requests, statements
+from bcca_node.storage import grants, logs, pactclients, partners, recipes, requests, statements
 from bcca_node.storage.grants import Grant, Scope
 from bcca_node.storage.requests import OPEN, Request
 from bcca_node.storage.statements import OwnStatement
@@ -78,7 +78,9 @@ def unanswered(node: Node, published: Collection[str]) -> list[Request]:
 
 
 def is_partner(session: Session, origin: str) -> bool:
-    """Say whether this node deals with `origin`, and believes its keys."""
+    """Say whether this node deals with `origin`, and believes its keys, if it has any."""
+    if pactclients.is_pact(origin):
+        return pactclients.get(session, origin) is not None
     found = partners.get(session, origin)
     return found is not None and not found.refused
 
@@ -110,21 +112,21 @@ def answer_to(node: Node, session: Session, request: Request) -> OwnStatement | 
         each
         for each in found
         if _is_seen(node, session, request, each)
-        or (agreed and not _was_ended_since(session, request, each))
+        or (agreed and not was_ended_since(session, request, each))
     ]
     return max(free, key=_fitness, default=None)
+
+
+def was_ended_since(session: Session, request: Request, own: OwnStatement) -> bool:
+    """Say whether a grant of a statement ended, by hand or by itself, after the acceptance."""
+    given = grants.covering(session, request.partner, own.commitment, own.product)
+    return any(each.until is not None and each.until > request.agreed for each in given)
 
 
 def _is_seen(node: Node, session: Session, request: Request, own: OwnStatement) -> bool:
     """Say whether the partner may see a statement whatever it asks; as `sharing.access` does."""
     given = grants.covering(session, request.partner, own.commitment, own.product)
     return own.sharing == "public" or any(each.holds(node.clock()) for each in given)
-
-
-def _was_ended_since(session: Session, request: Request, own: OwnStatement) -> bool:
-    """Say whether a grant of a statement ended, by hand or by itself, after the acceptance."""
-    given = grants.covering(session, request.partner, own.commitment, own.product)
-    return any(each.until is not None and each.until > request.agreed for each in given)
 
 
 def _confirmed(session: Session, request: Request) -> list[str]:

@@ -19,7 +19,7 @@ from bcca_node.network.limits import Patience
 from bcca_node.partners import event as events
 from bcca_node.partners import unwelcome
 from bcca_node.partners.event import Event
-from bcca_node.storage import outbox, partners
+from bcca_node.storage import outbox, pactclients, partners
 from bcca_node.storage.outbox import Delivery, State
 from bcca_node.storage.partners import Partner
 from bcca_protocol.errors import RefusedError, UnavailableError
@@ -42,7 +42,7 @@ PATIENCE = Patience(connect=5.0, read=10.0, total=20.0)  # the others wait
 _ERROR = msgspec.json.Decoder(dict[str, str])
 
 # Who has just restarted, whose clock is off, who does not know this node yet: perhaps soon.
-_PASSING = frozenset(
+PASSING = frozenset(
     {
         HTTPStatus.UNAUTHORIZED,
         HTTPStatus.FORBIDDEN,
@@ -64,7 +64,12 @@ class Delivered:
 
 
 def put(session: Session, partner: str, event: Event, at: int) -> int:
-    """Have `event` delivered to a partner; return its number."""
+    """Have `event` delivered to a partner; return its number, 0 where it takes none.
+
+    A PACT partner is told by `pact.post` what PACT has an event for.
+    """
+    if pactclients.is_pact(partner):
+        return 0
     return outbox.put(session, partner, event.id, events.encode(event), at)
 
 
@@ -156,7 +161,7 @@ class _Round:
             self.delivered += 1
             return True
         told = _told(answer)
-        if answer.status in _PASSING or answer.status < HTTPStatus.BAD_REQUEST:
+        if answer.status in PASSING or answer.status < HTTPStatus.BAD_REQUEST:
             self._failed(each, told)
             return False
         self._refused(each, told)
@@ -173,7 +178,7 @@ class _Round:
             tried = max(1, outbox.attempts(session, self.partner))
             if tried >= LEAST_ATTEMPTS:
                 self.dead += outbox.give_up(session, self.partner, at - GIVE_UP_AFTER, told)
-            outbox.pause(session, self.partner, at + _pause(tried))
+            outbox.pause(session, self.partner, at + pause(tried))
 
     def _settle(self, each: Delivery, state: State, told: str = "") -> None:
         with self._node.database.write() as session:
@@ -190,8 +195,8 @@ class _Round:
         self.trouble = why
 
 
-def _pause(tried: int) -> int:
-    """Return how many seconds a partner rests after so many failures."""
+def pause(tried: int) -> int:
+    """Return how many seconds to wait after so many failures: twice as long each time."""
     longest = min(FIRST_PAUSE << min(tried - 1, 16), LONGEST_PAUSE)
     # Nodes that waited for the same partner do not all come back at once.
     return max(1, round(longest * SystemRandom().uniform(0.5, 1.0)))

@@ -13,9 +13,10 @@ from sqlmodel import Session
 from bcca_node.ledger.node import Node
 from bcca_node.partners import outbox
 from bcca_node.partners.event import MAX_PAIRS, Pair, PartsEvent, new_id
+from bcca_node.storage import pactclients, partners
 from bcca_node.storage import pairs as rows
-from bcca_node.storage import partners
-from bcca_node.storage.partners import Part, Partner, PartState
+from bcca_node.storage.pactclients import Named
+from bcca_node.storage.partners import Part, PartState
 from bcca_protocol import period
 from bcca_protocol.errors import UnusableError
 from bcca_protocol.wire import URN, showable
@@ -38,6 +39,8 @@ class _Step:
 
 _PROPOSE = _Step(kind="proposed", before=frozenset({PartState.NOTED}), after=PartState.PROPOSED)
 _CONFIRM = _Step(kind="confirmed", before=frozenset({PartState.ASKED}), after=PartState.CONFIRMED)
+# PACT has no word for part numbers: what its partner is not asked, the operator says alone.
+_CONFIRM_ALONE = replace(_CONFIRM, before=frozenset({PartState.ASKED, PartState.NOTED}))
 _REFUSE = _Step(kind="refused", before=frozenset({PartState.ASKED}), after=PartState.REFUSED)
 _REFUSE_ONE = replace(_REFUSE, before=frozenset(PartState) - {PartState.REFUSED})
 
@@ -66,7 +69,7 @@ def require_pair(theirs: str, ours: str) -> None:
         )
 
 
-def note(node: Node, partner: Partner, pairs: Sequence[tuple[str, str]]) -> int:
+def note(node: Node, partner: Named, pairs: Sequence[tuple[str, str]]) -> int:
     """Keep pairs of theirs and ours, and return how many are new; nobody is told of them."""
     with node.database.write() as session:
         known = {(each.theirs, each.ours) for each in partners.parts(session, partner.origin)}
@@ -83,22 +86,33 @@ def note(node: Node, partner: Partner, pairs: Sequence[tuple[str, str]]) -> int:
     return len(fresh)
 
 
-def propose(node: Node, partner: Partner, theirs: str | None = None) -> int:
-    """Tell the partner of pairs that are only noted, all or one number's; return how many."""
+def propose(node: Node, partner: Named, theirs: str | None = None) -> int:
+    """Tell the partner of pairs that are only noted, all or one number's; return how many.
+
+    Raises UnusableError for one that speaks PACT, which has no word for that.
+    """
+    if pactclients.is_pact(partner.origin):
+        raise UnusableError(
+            f"{partner.origin} speaks PACT, and is told of no part numbers: "
+            "`--confirm '*'` says by yourself that they are right"
+        )
     return _say(node, partner, _PROPOSE, theirs)
 
 
-def confirm(node: Node, partner: Partner, theirs: str | None = None) -> int:
+def confirm(node: Node, partner: Named, theirs: str | None = None) -> int:
     """Confirm what the partner proposed, all or one number; return how many.
 
-    Raises UnusableError where two products would be one part.
+    Of one that speaks PACT it is what was noted. Raises UnusableError where two products would be
+    one part.
     """
+    step = _CONFIRM_ALONE if pactclients.is_pact(partner.origin) else _CONFIRM
     with node.database.read() as session:
-        _require_one_each(partners.parts(session, partner.origin), theirs)
-    return _say(node, partner, _CONFIRM, theirs)
+        known = [e for e in partners.parts(session, partner.origin) if theirs in (None, e.theirs)]
+    _require_one_each([e for e in known if e.state in {PartState.CONFIRMED, *step.before}])
+    return _say(node, partner, step, theirs)
 
 
-def refuse(node: Node, partner: Partner, theirs: str | None = None) -> int:
+def refuse(node: Node, partner: Named, theirs: str | None = None) -> int:
     """Refuse what the partner proposed, or one number whatever was said of it; return how many."""
     return _say(node, partner, _REFUSE if theirs is None else _REFUSE_ONE, theirs)
 
@@ -167,7 +181,7 @@ def _after(kind: str, state: PartState | None) -> PartState | None:
     return None
 
 
-def _say(node: Node, partner: Partner, step: _Step, theirs: str | None = None) -> int:
+def _say(node: Node, partner: Named, step: _Step, theirs: str | None = None) -> int:
     """Bring pairs into another state and tell the partner, in one transaction."""
     now = node.clock()
     with node.database.write() as session:
@@ -177,6 +191,8 @@ def _say(node: Node, partner: Partner, step: _Step, theirs: str | None = None) -
         rows.put(session, after)
         # Of what was only noted, the partner knows nothing that could be refused.
         told = [e for e in chosen if step.kind != "refused" or e.state is not PartState.NOTED]
+        if pactclients.is_pact(partner.origin):
+            told = []
         for start in range(0, len(told), MAX_PAIRS):
             pairs = tuple(
                 Pair(mine=each.ours, yours=each.theirs) for each in told[start : start + MAX_PAIRS]
@@ -186,13 +202,10 @@ def _say(node: Node, partner: Partner, step: _Step, theirs: str | None = None) -
     return len(chosen)
 
 
-def _require_one_each(known: Sequence[Part], theirs: str | None) -> None:
+def _require_one_each(known: Sequence[Part]) -> None:
     """Raise UnusableError where a part number of theirs would be two products here."""
-    counted = {PartState.CONFIRMED, PartState.ASKED}
     found: dict[str, str] = {}
     for each in known:
-        if each.state not in counted or theirs not in (None, each.theirs):
-            continue
         other = found.setdefault(each.theirs, each.ours)
         if other != each.ours and _URN.match(each.ours) and _URN.match(other):
             raise UnusableError(

@@ -9,7 +9,7 @@ from dataclasses import replace
 from sqlmodel import Session
 
 from bcca_node.ledger.node import Node
-from bcca_node.partners import answers, correspondence, outbox, parts, states
+from bcca_node.partners import answers, correspondence, outbox, pactsaid, parts, states
 from bcca_node.partners import event as events
 from bcca_node.partners.answers import fulfil, unanswered
 from bcca_node.partners.correspondence import ClockError, Remark, agree, receive, sent, take
@@ -77,6 +77,7 @@ def act(node: Node, request: Request, remark: Remark) -> Request:
             raise UnusableError(
                 f"request {request.id}: {request.partner} is no partner of this node any more"
             )
+        pactsaid.require_sayable(session, known, remark.kind)
         _require_allowed(session, node, known, remark)
         settled = correspondence.say(node, session, known, remark)
     if remark.kind == "accepted" and remark.product and known.part:

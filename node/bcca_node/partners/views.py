@@ -58,7 +58,7 @@ def as_json(shown: View, *, is_whole: bool = False) -> dict[str, object]:
         "part": request.part or None,
         "product": request.product or None,
         "products": list(shown.products),
-        "period": {"start": request.period_start, "end": request.period_end},
+        "period": {"start": request.period_start or None, "end": request.period_end or None},
         "purpose": request.purpose,
         "due": request.due or None,
         "overdue": shown.is_overdue,
