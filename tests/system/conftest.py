@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from tests.system import pact_ground
 
 from bcca_node.demo.network import Ground, Member, Network, Seat
 from bcca_node.ledger import log
@@ -562,6 +563,13 @@ def own_market(tmp_path: Path, tables: Path) -> Iterator[Market]:
     """A network that a test may ruin."""
     with founded(tmp_path, tables) as market:
         yield market
+
+
+@pytest.fixture(scope="session")
+def pact(tmp_path_factory: pytest.TempPathFactory, tables: Path) -> Iterator[pact_ground.Ground]:
+    """The ground that all tests of PACT share; nodes on it are of a name each."""
+    with pact_ground.founded(tmp_path_factory.mktemp("pact"), tables) as ground:
+        yield ground
 
 
 @pytest.fixture

@@ -85,7 +85,7 @@ def stated(market: Any, order: Order, **plan: Any) -> FootprintRollUp:
     root = run._root(node, order)  # noqa: SLF001  # the run itself would enter the result
     told = Plan(period=root.part.period, at=order.at, rules=order.rules, **plan)
     read = market.ask(lambda fetcher: collect.collect(node, fetcher, [root], told))
-    found = fill(node, read, order.own_values, order.rules)
+    found = fill(node, read, order.own_values, order.rules, root.part.period)
     return run.state(node, run.add_up(node, found, root, order), at=order.at)
 
 

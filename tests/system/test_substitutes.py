@@ -25,7 +25,7 @@ from bcca_node.supplier import cases
 from bcca_node.supplier.case_drafts import draft_predicates
 from bcca_node.supplier.case_rows import Company
 from bcca_protocol import footprint, period
-from bcca_protocol.audit import audit
+from bcca_protocol.audit import Report, audit
 from bcca_protocol.errors import UnusableError
 from bcca_protocol.inventory import Interval
 from bcca_protocol.quantity import number
@@ -105,10 +105,14 @@ class Pack:
 
     def audited(self) -> Decimal:
         """Return what an auditor recomputes from the newest roll-up's bundle."""
+        return self.report().total
+
+    def report(self) -> Report:
+        """Return what the newest roll-up's bundle proves to an auditor."""
         node = self.network.members["maker"].node
         product = cases.urn(CASE, ROOT)
         lines = list(write_bundle(node, product, made=period.text_at(node.clock())))
-        return audit(lines, node.trust.required()).total
+        return audit(lines, node.trust.required())
 
 
 @pytest.fixture(scope="module")
@@ -230,3 +234,15 @@ def test_an_auditor_recomputes_what_was_filled_in_to_the_digit(pack: Pack) -> No
     run = pack.run(value(MISSING, "21.7"), value("P009", "2.5", replaces=True))
 
     assert pack.audited() == footprint.total(footprint.decode(run.statement.footprint))
+
+
+def test_a_bundle_shows_the_statement_that_an_own_value_goes_over(pack: Pack) -> None:
+    pack.run(value(MISSING, "21.7"), value("P009", "2.5", replaces=True))
+    report = pack.report()
+
+    ((_, (name,)), *_) = report.replaced
+    assert report.evidence.facts[name].fact.product == cases.urn(CASE, "P009")
+    told = [each for each in report.unverified if each.startswith("own value over a signed")]
+    assert told
+    assert f"statement {name} of " in told[0]
+    assert "is here, and current" in told[0]
