@@ -224,6 +224,20 @@ def acquaint() -> Callable[..., None]:
 
 
 @pytest.fixture
+def us(served: Callable[..., Node]) -> Node:
+    """A node that answers on loopback."""
+    return served("cathode.example/bcca")
+
+
+@pytest.fixture
+def them(new_node: Callable[..., Node], us: Node, acquaint: Callable[..., None]) -> Node:
+    """Its partner, that nobody reaches."""
+    made = new_node("pack.example")
+    acquaint(us, made)
+    return made
+
+
+@pytest.fixture
 def ask() -> Callable[..., httpx.Response]:
     """Ask the app of a node, without a socket."""
 

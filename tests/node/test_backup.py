@@ -23,6 +23,7 @@ from bcca_node.settings import Settings
 from bcca_node.storage import heads, logs, statements, transfer
 from bcca_node.storage.database import Database
 from bcca_node.storage.statements import Draft
+from bcca_node.storage.tables import SCHEMA_VERSION
 from bcca_protocol.checkpoint import Checkpoint
 from bcca_protocol.errors import LimitError, MalformedError, UnusableError
 from bcca_protocol.statement import PartialFootprint
@@ -387,7 +388,8 @@ def packed(folder: Path, names: list[str], path: Path, **other: str) -> Path:
     for name in names:
         with (folder / name).open("rb") as content:
             members.append(archive.member(name, content))
-    told = {"origin": "cathode.example/bcca", "root": "", "schema": "4", "size": "9", **other}
+    usual = {"origin": "cathode.example/bcca", "root": "", "size": "9"}
+    told = {**usual, "schema": str(SCHEMA_VERSION), **other}
     manifest = Manifest(
         format="bcca/v1 backup", made="2026-01-01T00:00:00Z", members=tuple(members), **told
     )
@@ -554,7 +556,7 @@ def test_a_database_with_other_values_is_refused(
         ({"size": "8"}, "the manifest says cathode.example/bcca 8"),
         ({"root": ""}, "the manifest says cathode.example/bcca 9"),
         ({"origin": "other.example"}, "the manifest says other.example"),
-        ({"schema": "5"}, "its tables have version 5, this program's 4"),
+        ({"schema": "6"}, "its tables have version 6, this program's 5"),
         ({"schema": "2.5"}, r"schema of manifest\.json: '2\.5' is not a whole number"),
         ({"schema": "-2"}, "'-2' is not a whole number"),
         ({"size": "9.5"}, "the manifest says cathode.example/bcca 9.5"),

@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 import pytest
+from tests.node.foreignwords import written
 from tests.node.office import Desk, Office, line
 
 from bcca_node.packmaker.chase import Item, chase
@@ -12,6 +13,7 @@ from bcca_node.packmaker.recalled import Recalled, before
 from bcca_node.packmaker.results import results
 from bcca_node.packmaker.review import review
 from bcca_node.packmaker.why import why
+from bcca_node.pact import intake
 from bcca_protocol.inventory import Interval, Material
 from bcca_protocol.rules import NEUTRAL, parse
 
@@ -144,6 +146,23 @@ def test_a_review_says_what_was_declared_before(office: Office) -> None:
     assert earlier is not None
     assert earlier.total == Decimal("0.4")
     assert "0.4 kg CO2e for 1 kg, now 4.4 for 1 kg" in changed.words[0]
+
+
+def test_a_review_tells_what_was_made_of_unsigned_footprints_and_how_many_more_there_are(
+    office: Office,
+) -> None:
+    desk, names = office.desk(), [f"glue{number}" for number in range(7)]
+    desk.sells("pack", *(desk.buys(name, "1", of="oxide") for name in names))
+    with office.node.database.write() as session:
+        for number, name in enumerate(names):
+            pf_id = f"8f0f2d0e-6d0c-5d3d-9f3e-0c7c3f0a9b1{number}"
+            sent = written(pf_id, productIds=[desk.urn(name)], pcfExcludingBiogenicUptake="14.21")
+            intake.take(office.node, session, "pact:glue", sent, 1_770_000_000)
+    recalled = desk.recalled("pack")
+    words = review(recalled, results(recalled))[7].words
+
+    assert sum("rounding: 0.01 kg CO2e per 1 kg added to fossil" in each for each in words) == 5
+    assert "and 2 others, as `bcca explain` says" in words
 
 
 def test_a_suppliers_own_roll_up_tells_what_it_lacks_and_is_asked_for_that(office: Office) -> None:

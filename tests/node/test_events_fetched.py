@@ -23,19 +23,6 @@ from bcca_protocol.keys import Role
 Served = Callable[..., Node]
 
 
-@pytest.fixture
-def us(served: Served) -> Node:
-    return served("cathode.example/bcca")
-
-
-@pytest.fixture
-def them(new_node: Served, us: Node, acquaint: Callable[..., None]) -> Node:
-    """A partner that nobody reaches."""
-    made = new_node("pack.example")
-    acquaint(us, made)
-    return made
-
-
 def put(node: Node, to: Node, count: int = 1) -> None:
     with node.database.write() as session:
         for number in range(count):

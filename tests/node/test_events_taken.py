@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -33,18 +32,6 @@ from bcca_protocol.inventory import Interval
 from bcca_protocol.keys import Role
 
 Served = Callable[..., Node]
-
-
-@pytest.fixture
-def us(served: Served) -> Node:
-    return served("cathode.example/bcca")
-
-
-@pytest.fixture
-def them(new_node: Served, us: Node, acquaint: Callable[..., None]) -> Node:
-    made = new_node("pack.example")
-    acquaint(us, made)
-    return made
 
 
 def now(node: Node) -> str:

@@ -127,6 +127,35 @@ def test_a_set_is_read_with_components_spread_and_products() -> None:
     assert (entry.factor.values.fossil, entry.factor.values.biogenic_non_co2) == ("20000", "100")
 
 
+def test_five_scores_of_a_pedigree_give_a_factor_its_spread() -> None:
+    header = f"{HEADER},gsd,pedigree,basic_variance"
+    [scored, best, stated] = parsed(
+        f"{ROW},,2 3 1 2 4,0.0006",
+        f"{ROW.replace('CN', 'GLO')},,1 1 1 1 1,",
+        f"{ROW.replace('CN', 'RER')},1.3,,",
+        header=header,
+    ).entries
+
+    assert str(scored.factor.gsd).startswith("1.226925704")
+    assert (best.factor.gsd, stated.factor.gsd) == ("1", "1.3")
+
+
+@pytest.mark.parametrize(
+    ("cells", "told"),
+    [
+        ("1.2,1 1 1 1 1,", "gsd and pedigree both say how far it spreads"),
+        (",1 1 1 1,", "write a score for each of reliability, completeness, temporal"),
+        (",1 1 1 1 x,", "write a score for each of reliability"),
+        (",1 1 1 1 6,", "technological is scored 6, where the table has 1 to 5"),
+        (",0 1 1 1 1,", "reliability is scored 0"),
+        (",1 1 1 1 1,-1", "basic_variance"),
+        (",,0.1", "a basic_variance without a pedigree"),
+    ],
+)
+def test_a_pedigree_that_says_nothing_certain_is_refused(cells: str, told: str) -> None:
+    assert told in refusal(f"{ROW},{cells}", header=f"{HEADER},gsd,pedigree,basic_variance")
+
+
 def test_a_total_alone_counts_as_fossil() -> None:
     [entry] = parsed(ROW).entries
 
@@ -223,7 +252,7 @@ def test_tables_of_version_3_get_those_of_factors(tmp_path: Path) -> None:
 
     with closing(sqlite3.connect(path)) as file:
         assert file.execute("SELECT count(*) FROM factor_set").fetchone() == (0,)
-        assert file.execute("SELECT version FROM schema_version").fetchall() == [(4,)]
+        assert file.execute("SELECT version FROM schema_version").fetchall() == [(5,)]
 
 
 def test_sets_are_kept_in_every_kind_of_database(new_url: Callable[[], str]) -> None:

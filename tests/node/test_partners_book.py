@@ -194,6 +194,20 @@ def claim(origin: str, invited: str, *, seed: bytes = b"t", **other: Any) -> Acc
     return Accepted(**{**told, **other})
 
 
+def impostor(proven: Pair) -> tuple[Accepted, Partner]:
+    """Accept in the supplier's name with keys that its log does not have; return both sides of it.
+
+    The buyer has not read that log yet.
+    """
+    made = proven.made()
+    proven.kept(made)
+    real, url = acquaint.own_keys(proven.supplier), proven.supplier.settings.url
+    attack = claim(proven.supplier.origin, made.id, log_key=real.log.encode(), url=url)
+    taken = take(proven.buyer, attack)
+    assert taken is not None
+    return attack, taken
+
+
 def later(node: Node, days: int) -> Node:
     return dataclasses.replace(node, clock=lambda: int(time.time()) + days * DAY)
 
@@ -398,17 +412,11 @@ def test_whoever_was_refused_takes_no_place_from_the_true_owner_once_it_is_ended
 def test_a_claimed_origin_whose_log_has_other_keys_is_refused_once_it_is_read(
     proven: Pair,
 ) -> None:
-    made = proven.made()
-    proven.kept(made)
-    real = acquaint.own_keys(proven.supplier)
-    url = proven.supplier.settings.url
-    attack = claim(proven.supplier.origin, made.id, log_key=real.log.encode(), url=url)
-    taken = take(proven.buyer, attack)
-    assert taken is not None
+    attack, taken = impostor(proven)
     assert is_believed(proven.buyer, attack.request_key)
     refused = prove(proven.buyer, taken)
 
-    assert real.request.label in refused.refused
+    assert acquaint.own_keys(proven.supplier).request.label in refused.refused
     assert VerifierKey.parse(attack.request_key).label in refused.refused
     assert not is_believed(proven.buyer, attack.request_key)
 
@@ -493,13 +501,7 @@ def test_attack_a_request_key_that_the_log_of_a_partner_has_retired_is_used_on(
 def test_attack_whoever_was_never_proven_and_is_contradicted_keeps_what_was_granted(
     proven: Pair,
 ) -> None:
-    made = proven.made()
-    proven.kept(made)
-    real = acquaint.own_keys(proven.supplier)
-    url = proven.supplier.settings.url
-    attack = claim(proven.supplier.origin, made.id, log_key=real.log.encode(), url=url)
-    taken = take(proven.buyer, attack)
-    assert taken is not None
+    _, taken = impostor(proven)
     with proven.buyer.database.write() as session:
         grants.put(session, Grant(partner=taken.origin, scope=Scope.ALL, about="", given=0))
     refused = prove(proven.buyer, taken)

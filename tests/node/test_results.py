@@ -7,10 +7,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.node.office import Desk, Office, line
 
-from bcca_node.packmaker import batteries, results
+from bcca_node.packmaker import batteries, results, secrecy
 from bcca_node.packmaker.ownvalues import OwnValue
 from bcca_node.packmaker.recalled import Recalled
 from bcca_node.packmaker.results import MIIT, Results, Row, settled
@@ -231,3 +232,14 @@ def test_a_battery_file_that_says_what_cannot_be_is_refused_in_a_sentence(
     with pytest.raises(UnusableError, match=r"battery\.toml: ") as refused:
         batteries.read(path)
     assert words in str(refused.value)
+
+
+def test_a_roll_up_that_is_larger_than_a_statement_may_be_says_how_it_fits(
+    pack: tuple[Desk, Recalled],
+) -> None:
+    stated = pack[1].statement
+    edges = (stated.manifest or ()) * 5_000
+
+    secrecy.require_room(stated)
+    with pytest.raises(UnusableError, match=f"roll-up of {len(edges)} edges.*--recipe secret"):
+        secrecy.require_room(msgspec.structs.replace(stated, manifest=edges))

@@ -17,11 +17,12 @@ def test_the_shipped_neutral_rules_are_those_of_the_protocol() -> None:
     assert ruling.load("neutral") == rules.neutral()
 
 
-def test_three_sets_are_shipped_and_what_is_unconfirmed_of_drafts_is_said() -> None:
+def test_five_sets_are_shipped_and_what_is_unconfirmed_of_drafts_is_said() -> None:
     shipped = ruling.shipped()
 
-    assert list(shipped) == ["eu-draft", "miit", "neutral"]
-    assert [name for name, each in shipped.items() if each.unconfirmed] == ["eu-draft", "miit"]
+    drafts = ["eu-draft", "eu-draft-2", "miit", "miit-2"]
+    assert list(shipped) == [*drafts, "neutral"]
+    assert [name for name, each in shipped.items() if each.unconfirmed] == drafts
     assert not shipped["neutral"].unconfirmed
 
 
@@ -72,7 +73,9 @@ def test_a_bad_file_of_rules_is_refused_in_one_sentence(
 
 
 def test_neither_a_set_nor_a_file_is_refused_naming_the_sets() -> None:
-    with pytest.raises(UnusableError, match="which has eu-draft, miit, neutral"):
+    with pytest.raises(
+        UnusableError, match="which has eu-draft, eu-draft-2, miit, miit-2, neutral"
+    ):
         ruling.load("eu")
 
 

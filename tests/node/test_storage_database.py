@@ -215,7 +215,7 @@ def test_tables_of_a_version_to_come_are_refused(url: str) -> None:
     with closing(Database(url)) as database, database.write() as session:
         session.execute(text("UPDATE schema_version SET version = 99"))
 
-    with pytest.raises(UnusableError, match="have version 99, this program knows those up to 4"):
+    with pytest.raises(UnusableError, match="have version 99, this program knows those up to 5"):
         Database(url)
 
 
@@ -378,4 +378,4 @@ def test_the_file_of_a_database_is_an_sqlite_file(file: Path) -> None:
     Database(f"sqlite:///{file}").close()
 
     with closing(sqlite3.connect(file)) as connection:
-        assert connection.execute("SELECT version FROM schema_version").fetchall() == [(4,)]
+        assert connection.execute("SELECT version FROM schema_version").fetchall() == [(5,)]

@@ -38,7 +38,20 @@ def test_statements_of_others_are_found_by_key_and_product(database: Database) -
     with database.read() as session:
         assert seen.statements_of(session, STATEMENT.vkey, STATEMENT.product) == [STATEMENT]
         assert seen.statements_of(session, STATEMENT.vkey, "urn:other") == []
-        assert seen.statement(session, "cd" * 32) is None
+
+
+def test_some_statements_are_read_at_once_each_one_time_by_log_and_index(
+    database: Database,
+) -> None:
+    later = replace(STATEMENT, commitment="cd" * 32, index=9)
+    copied = replace(STATEMENT, vkey="mine.example+other", index=1)
+    with database.write() as session:
+        seen.put_statements(session, [later, copied, STATEMENT])
+
+    with database.read() as session:
+        asked = [later.commitment, STATEMENT.commitment, STATEMENT.commitment, "ef" * 32]
+        assert list(seen.some(session, asked)) == [STATEMENT, later]
+        assert list(seen.some(session, [])) == []
 
 
 def test_of_two_requests_for_one_log_only_one_replaces_its_head(database: Database) -> None:

@@ -140,7 +140,7 @@ def test_it_is_upgraded_once(file: Path) -> None:
         Database(f"sqlite:///{file}").close()
 
     with closing(sqlite3.connect(file)) as found:
-        assert found.execute("SELECT version FROM schema_version").fetchall() == [(4,)]
+        assert found.execute("SELECT version FROM schema_version").fetchall() == [(5,)]
 
 
 def test_an_upgrade_that_fails_half_way_leaves_version_1(file: Path) -> None:

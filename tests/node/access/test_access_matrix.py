@@ -10,6 +10,7 @@ from bcca_node.app import create_app
 from bcca_node.ledger import identity
 from bcca_node.network import descriptor
 from bcca_node.network.lines import encode_batch
+from bcca_node.pact import extension
 
 Shop = Any
 Expectation = Callable[[Shop, str, str], None]
@@ -156,6 +157,19 @@ def telling(shop: Shop, who: str, method: str) -> None:
     assert status == (200 if who in PARTNERS else 404)
 
 
+def for_tokens(path: str, body: bytes | None = None, status: int = 401) -> Expectation:
+    """PACT clients alone get anything here: whoever signs has no token, and is refused alike."""
+
+    def check(shop: Shop, who: str, method: str) -> None:
+        asked = {} if body is None else {"body": body}
+        told = shop.seen(who, path, method=method, **asked)
+
+        assert told[0] == status
+        assert told == shop.seen("nobody", path, method=method, **asked)
+
+    return check
+
+
 EXPECTED: Mapping[str, tuple[str, Expectation]] = {
     descriptor.PATH: ("GET HEAD", about),
     identity.did_path("shop.example/bcca"): ("GET HEAD", alike("/bcca/did.json")),
@@ -181,6 +195,16 @@ EXPECTED: Mapping[str, tuple[str, Expectation]] = {
         hidden_alike("{copy}/statements", "", (*HELD, *OWN), 1),
     ),
     "/invitations/{name}": ("GET HEAD", nothing(f"/invitations/{'0' * 32}")),
+    "/3/footprints": ("GET", for_tokens("/3/footprints")),
+    "/3/footprints/{name}": (
+        "GET",
+        for_tokens(f"/3/footprints/{'0' * 8}-0000-5000-8000-{'0' * 12}"),
+    ),
+    "/3/events": ("POST", for_tokens("/3/events", b"{}")),
+    "/auth/token": ("POST", for_tokens("/auth/token", b"no form", 400)),
+    "/.well-known/openid-configuration": ("GET HEAD", alike("/.well-known/openid-configuration")),
+    extension.SCHEMA: ("GET HEAD", alike(extension.SCHEMA)),
+    extension.PAGE: ("GET HEAD", alike(extension.PAGE)),
     "/events": ("GET POST", lambda shop, who, method: _events[method](shop, who, method)),
 }
 _events: Mapping[str, Expectation] = {"GET": telling, "POST": taking}

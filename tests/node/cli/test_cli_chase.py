@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from bcca_node.demo.sharing import partner_of
-from bcca_node.storage import partners
-from bcca_node.storage.partners import PartnerRole
+from bcca_node.storage import pairs, partners
+from bcca_node.storage.partners import Part, PartnerRole, PartState
 
 PACK, CATHODE = "urn:bcca:case:t:P1", "urn:bcca:case:t:C1"
 BATTERY = """
@@ -59,6 +59,45 @@ def test_chase_lists_what_is_missing_and_sends_to_partners_naming_who_is_none(
     assert again.json["delivered"] is True
     [asked] = inbox.json["requests"]
     assert asked["id"] == cathode["request"]
+
+
+@pytest.mark.parametrize("pair", [("NMC-622", CATHODE), (CATHODE, "4711")])
+def test_chase_asks_by_the_part_number_that_both_sides_confirmed(
+    desk: Any, one_short: Any, pair: tuple[str, str]
+) -> None:
+    pack, supplier = one_short.pack, one_short.supplier
+    acquainted(one_short)
+    theirs, ours = pair
+    with pack.database.write() as session:
+        for name, state in ((theirs, PartState.CONFIRMED), ("only-proposed", PartState.PROPOSED)):
+            other = ours if name == theirs else CATHODE
+            part = Part(partner=supplier.origin, theirs=name, ours=other, state=state, changed=1)
+            pairs.put(session, [part])
+    desk.bcca("aggregate", "P1", data=pack)
+    desk.bcca("chase", "P1", "--send", data=pack)
+    [asked] = desk.bcca("inbox", "--json", data=supplier).json["requests"]
+
+    assert asked["part"] in {*pair} - {CATHODE}
+    assert asked["products"] == [CATHODE]
+
+
+def test_chase_does_not_ask_again_what_is_open_under_a_part_number_or_for_longer(
+    desk: Any, one_short: Any
+) -> None:
+    pack, supplier = one_short.pack, one_short.supplier
+    acquainted(one_short)
+    with pack.database.write() as session:
+        state = PartState.CONFIRMED
+        part = Part(partner=supplier.origin, theirs=CATHODE, ours="4711", state=state, changed=1)
+        pairs.put(session, [part])
+    desk.bcca("aggregate", "P1", data=pack)
+    years = "2024-01-01/2027-01-01"
+    desk.bcca("request", supplier.origin, "--part", "4711", "--period", years, data=pack)
+    again = desk.bcca("chase", "P1", "--send", "--json", data=pack)
+
+    [cathode] = [each for each in again.json["asked"] if each["product"] == CATHODE]
+    assert (cathode["new"], cathode["words"].startswith("asked already")) == (False, True)
+    assert len(desk.bcca("inbox", "--json", data=supplier).json["requests"]) == 1
 
 
 def test_chase_of_what_is_whole_says_so_and_succeeds(desk: Any, two_tiers: Any) -> None:

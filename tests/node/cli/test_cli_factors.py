@@ -184,6 +184,8 @@ def test_a_value_of_ones_own_replaces_a_signed_one_only_when_told(
     assert (forced.status, forced.json["total"]) == (0, "3000006")  # 3000 kg CO2e per g
     assert kilos.json["total"] == "9"  # 3000 kg CO2e per t
     assert kilos.json["substitutes"][0]["reason"].startswith("over the signed statement ")
+    (replaced,) = kilos.json["substitutes"][0]["over"]
+    assert len(replaced) == 64
     assert (signed.json["total"], signed.json["substitutes"]) == ("18", [])
     assert signed.json["defaultShare"] == "0.000000"
 

@@ -138,9 +138,9 @@ def test_the_shipped_rules_are_listed_with_what_is_unconfirmed_and_printed_to_be
     ran = desk.bcca("aggregate", "P1", "--rules", copied, "--json", data=two_tiers.pack)
 
     names = [line.split(",")[0] for line in listed.out.splitlines() if line[0] != " "]
-    assert names == ["eu-draft", "miit", "neutral"]
+    assert names == ["eu-draft", "eu-draft-2", "miit", "miit-2", "neutral"]
     assert "  unconfirmed: The fields of the reporting form are not public.\n" in listed.out
     assert desk.bcca("rules", "neutral").out == NEUTRAL
     assert ran.json["rules"]["name"] == "ours"
-    assert desk.bcca("rules", "--json").json["rules"][2]["text"] == NEUTRAL
+    assert desk.bcca("rules", "--json").json["rules"][-1]["text"] == NEUTRAL
     assert "neither a file nor a set" in desk.bcca("rules", "eu").refusal

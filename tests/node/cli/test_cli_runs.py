@@ -139,3 +139,36 @@ def test_a_corrected_statement_touches_runs_and_says_how_far_each_would_move(
         "no statement of that commitment"
         in desk.bcca("runs", "touched", "0" * 64, data=pack).refusal
     )
+
+
+def test_a_run_is_forgotten_unless_it_is_frozen(desk: Any, two_tiers: Any) -> None:
+    pack = two_tiers.pack
+    for name in ("draft", "final"):
+        desk.bcca("aggregate", "P1", "--name", name, data=pack)
+    desk.bcca("runs", "freeze", "final", "--year", "2026", data=pack)
+    removed = desk.bcca("runs", "remove", "draft", data=pack)
+    frozen = desk.bcca("runs", "remove", "final", data=pack)
+
+    assert "removed run draft\n" in removed.out
+    assert "run final: frozen for 2026" in frozen.refusal
+    assert [e["name"] for e in desk.bcca("runs", "--json", data=pack).json["runs"]] == ["final"]
+
+
+def test_runs_whose_recipe_is_secret_are_compared_and_touched_as_any_other(
+    desk: Any, chain: Any
+) -> None:
+    pack, supplier = chain.pack, chain.supplier
+    desk.published(supplier, desk.part(supplier.origin, "C1", kg=4))
+    buys = (desk.bought("C1", supplier),)
+    desk.published(pack, desk.part(pack.origin, "P1", buys=buys, sharing="direct"))
+    desk.bcca("aggregate", "P1", "--recipe", "secret", data=pack)
+    old = corrected(desk, chain, 5)
+    desk.bcca("aggregate", "P1", data=pack)
+    told = desk.bcca("runs", "compare", "1", "2", "--json", data=pack).json
+    found = desk.bcca("runs", "touched", old, "--json", data=pack).json
+
+    assert (told["before"], told["after"], told["difference"]) == ("18", "21", "3")
+    assert summed(told) == 3
+    assert {row["product"] for row in told["rows"]} == {CATHODE}
+    assert [(each["name"], each["movedBy"]) for each in found["runs"]] == [("1", "3")]
+    assert found["unseen"] == []

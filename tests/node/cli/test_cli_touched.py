@@ -9,6 +9,7 @@ from bcca_node.ledger.status import replacing
 from bcca_node.storage import logs, statements
 from bcca_protocol.entry import Status
 
+CORRECTED = Status.CORRECTED
 NICKEL = "urn:bcca:case:t:N1"
 
 
@@ -90,3 +91,39 @@ def test_a_run_that_cannot_be_made_again_says_why(desk: Any, three_tiers: Any) -
 
     assert (found["now"], found["movedBy"]) == (None, None)
     assert "has no published partial footprint of it" in found["reason"]
+
+
+def test_of_what_keeps_its_recipe_secret_nobody_can_tell_and_that_is_said(
+    desk: Any, chain: Any
+) -> None:
+    """The supplier shows a total of its cathode, and neither its part nor what is in that."""
+    pack, supplier = chain.pack, chain.supplier
+    desk.published(supplier, desk.part(supplier.origin, "N1", kg=1))
+    desk.published(supplier, part_of(desk, chain, 4))
+    shown = ("--recipe", "secret", "--sharing", "public")
+    desk.bcca("aggregate", "C1", *shown, data=supplier)
+    desk.published(pack, desk.part(pack.origin, "P1", buys=(desk.bought("C1", supplier),)))
+    desk.published(pack, desk.part(pack.origin, "P2", buys=(desk.bought("N1", supplier),)))
+    first = desk.bcca("aggregate", "P1", data=pack)
+    desk.bcca("aggregate", "P2", data=pack)
+    old = nickel_of(chain)
+    found = desk.bcca("runs", "touched", old, "--json", data=pack)
+    told = desk.bcca("runs", "touched", old, data=pack)
+    with supplier.database.read() as session:
+        [cathode] = statements.current(session, ["urn:bcca:case:t:C1"], logs.size(session))[:1]
+    desk.published(supplier, replacing(part_of(desk, chain, 5), cathode.commitment, CORRECTED))
+    desk.bcca("aggregate", "C1", *shown, data=supplier)
+    desk.bcca("aggregate", "P1", data=pack)
+    moved = desk.bcca("runs", "compare", "1", "3", "--json", data=pack).json
+
+    assert "21 kg CO2e" in first.out, first.err
+    assert [each["name"] for each in found.json["runs"]] == ["2"]
+    assert [each["product"] for each in found.json["unseen"]] == ["urn:bcca:case:t:C1"]
+    assert "whether it is inside what keeps its recipe secret: urn:bcca:case:t:C1 of" in told.out
+    assert [(row["kind"], row["kg"]) for row in moved["rows"]] == [("statement", "3")]
+
+
+def part_of(desk: Any, chain: Any, kg: float) -> Any:
+    """Return the cathode of another weight, of the same nickel."""
+    nickel = (desk.bought("N1", chain.supplier),)
+    return desk.part(chain.supplier.origin, "C1", kg=kg, buys=nickel, sharing="direct")
