@@ -78,9 +78,9 @@ class Stock:
                 if each.lines:
                     segment = Segment(first, each.content, each.lines, each.facts)
                     segments.put(session, address.origin, vkey, segment)
-            self._firsts.pop(vkey, None)
             for asked_as, size in read.items():
                 segments.put_read(session, vkey, asked_as, size, at=at)
+        self._firsts.pop(vkey, None)  # not before others can read the new ones
 
     def find(
         self, source: ReadLog, products: Sequence[str], *, even_alone: bool = False
