@@ -11,7 +11,7 @@ from bcca_node.cli import main
 from bcca_node.ledger.node import Node
 from bcca_node.pact import extension, model, rendering, shelf
 from bcca_node.pact.criteria import Criteria
-from bcca_node.storage import pactshelf
+from bcca_node.storage import grants, pactshelf
 from bcca_node.storage.grants import Scope
 from bcca_protocol import statement
 from bcca_protocol.envelope import Envelope, verify_envelope
@@ -220,11 +220,26 @@ def test_who_was_shown_what_is_kept(shop: Shop, counter: Counter) -> None:
     assert {each.how for each in kept} == {shelf.HOW}
 
 
+def test_a_page_that_is_at_hand_is_counted_each_time_and_gone_with_the_grant(
+    shop: Shop, counter: Counter
+) -> None:
+    for _ in range(3):
+        assert counter.products("buyer") == ["a", "b", "c", "granted"]
+
+    kept = shop.node.calls.fetched(now=NOW, origin="pact:buyer")
+    assert [each.times for each in kept] == [3, 3, 3, 3]
+    with shop.node.database.write() as session:
+        grants.drop(session, "pact:buyer", Scope.PRODUCT, f"{URN}granted", at=NOW)
+    assert counter.products("buyer") == ["a", "b", "c"]
+    shop.sells("new")
+    assert counter.products("buyer") == ["a", "b", "c", "new"]
+
+
 def test_nothing_is_shown_that_is_not_kept_as_shown(shop: Shop, counter: Counter) -> None:
     partner = shop.partners["rival"]
     rows = shelf.find(shop.node, partner, Criteria(), None, 1)
 
-    assert len(rows.footprints) == 1
+    assert len(rows.cards) == 1
     assert len(shop.node.calls.fetched(now=NOW, origin="pact:rival")) == 1
     with pytest.raises(MalformedError):
         shelf.find(shop.node, partner, Criteria(), "no cursor", 1)

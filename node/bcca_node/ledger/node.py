@@ -15,7 +15,7 @@ from bcca_node.storage import logs
 from bcca_node.storage.calls import Calls
 from bcca_node.storage.database import Database, is_there
 from bcca_node.storage.engines import named
-from bcca_node.storage.memo import Memo
+from bcca_node.storage.memo import Memo, Pages
 from bcca_protocol.entry import Predecessor
 from bcca_protocol.errors import BccaError, UnusableError
 from bcca_protocol.keys import Role, VerifierKey
@@ -40,6 +40,7 @@ class Node:
     clock: Callable[[], int] = system_clock
     clearance: Clearance = field(default_factory=Clearance)
     memo: Memo = field(default_factory=Memo)
+    pages: Pages = field(default_factory=Pages)
 
     @classmethod
     def open(

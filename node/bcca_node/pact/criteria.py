@@ -104,6 +104,12 @@ class Criteria(msgspec.Struct, frozen=True, kw_only=True):
         values = [each for of_one in self.terms.values() for each in of_one]
         return len(values) <= 1 and not self.statuses and times == (None, None, None)
 
+    @property
+    def leading(self) -> tuple[Term, str]:
+        """Return a term that every footprint has which is asked for: all there is, if simple."""
+        kind, values = next(iter(self.terms.items()), (Term.ANY, ("",)))
+        return kind, values[0]
+
     def wanted(self) -> Wanted:
         """Return what to look for: times of ours are whole seconds, so bounds are brought there."""
         deprecated = {_IS_DEPRECATED[each] for each in self.statuses & _IS_DEPRECATED.keys()}

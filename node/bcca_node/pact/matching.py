@@ -12,7 +12,6 @@ from bcca_node.pact.paging import START
 from bcca_node.partners import answers, parts
 from bcca_node.sharing import access
 from bcca_node.storage import grants, logs, pactnews, pactshelf, recipes, statements
-from bcca_node.storage.calls import Fetch
 from bcca_node.storage.grants import Grant, Scope
 from bcca_node.storage.pactclients import PactPartner
 from bcca_node.storage.pactshelf import BEGINNING, Card, Term, Wanted
@@ -100,23 +99,6 @@ def grant(node: Node, session: Session, request: Request, cards: Sequence[Card])
                 why=f"request {request.id}",
             ),
         )
-
-
-def note(node: Node, partner: str, cards: Sequence[Card]) -> None:
-    """Keep that a partner is shown footprints, before it is (SPEC 13.9, rule 9)."""
-    at = node.clock()
-    shown = [
-        Fetch(
-            origin=partner,
-            caller=partner,
-            commitment=card.commitment,
-            product=card.product,
-            how=shelf.HOW,
-            at=at,
-        )
-        for card in cards
-    ]
-    node.calls.note(shown, now=at)
 
 
 def _named(session: Session, partner: str, criteria: Criteria) -> Wanted:

@@ -8,7 +8,7 @@ from bcca_node.sharing.access import Rights
 from bcca_node.storage import pactquick, pactshelf
 from bcca_node.storage.database import Database
 from bcca_node.storage.pactquick import Whole
-from bcca_node.storage.pactshelf import BEGINNING, PUBLIC, Spot, Term
+from bcca_node.storage.pactshelf import BEGINNING, PUBLIC, Spot
 
 MAX_STREAMS = 16  # products granted: each is a query of its own, of 30 microseconds
 
@@ -39,7 +39,6 @@ def page(
 def _seen(
     database: Database, rights: Rights, criteria: Criteria, after: Spot, limit: int
 ) -> Iterator[Whole]:
-    kind, values = next(iter(criteria.terms.items()), (Term.ANY, ("",)))
     in_one = not rights.granted.everything
     streams = sorted({PUBLIC} | rights.granted.products) if in_one else [after.stream]
     for stream in streams:
@@ -47,7 +46,7 @@ def _seen(
             continue
         spot = after if stream == after.stream else Spot(stream, BEGINNING.back)
         while True:
-            rows = pactquick.walk(database, (kind, values[0]), spot, limit, in_one=in_one)
+            rows = pactquick.walk(database, criteria.leading, spot, limit, in_one=in_one)
             yield from (each for each in rows if rights.sees(each.card))
             if len(rows) < limit:
                 break

@@ -188,7 +188,7 @@ class _Reply:
                     name = first.commitment
                     self._say(Remark(kind="fulfilled", product=first.product, commitment=name))
                     matching.grant(self.node, self.session, self.request, found)
-                matching.note(self.node, asked.partner, found)
+                shelf.note(self.node, asked.partner, found)
                 pfs = tuple(map(msgspec.Raw, matching.contents(self.session, found)))
                 self._tell(Answer.FULFILLED, Fulfilled(request_event_id=asked.event, pfs=pfs))
 

@@ -4,7 +4,7 @@ What may be seen is decided as for statements (SPEC 13.9): a PACT partner sees w
 what was granted to it. What may not be seen is not told apart from what does not exist.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from sqlmodel import Session
@@ -35,20 +35,18 @@ class Known(Protocol):
         """Return `pact:` and its name."""
 
 
-class Shown(NamedTuple):
-    """A footprint that a partner may see, as it is sent."""
-
-    id: str
-    commitment: str
-    product: str
-    content: bytes
-
-
 class Page(NamedTuple):
-    """Some footprints, the newest first, and where to go on: None where these are the last."""
+    """Some footprints, the newest first, and where to go on: None where these are the last.
 
-    footprints: Sequence[Shown]
+    `content` is all of it as it is sent.
+    """
+
+    cards: Sequence[Card]
+    content: bytes
     after: str | None
+
+
+_EMPTY = Page((), b'{"data":[]}', None)
 
 
 class _Freshness(NamedTuple):
@@ -84,14 +82,13 @@ def find(
     cursor = START if after is None else Cursor.parse(after)
     limit = min(limit, MAX_PAGE)
     if criteria.is_impossible or not limit:
-        return Page((), None)
+        return _EMPTY
     rights = _rights(node, partner)
     with node.database.read() as session:
         cards, rest = paging.page(session, rights, criteria.wanted(), cursor, limit)
         contents = pactshelf.contents(session, [card.place for card in cards])
-    shown = [_shown(card, contents[card.place]) for card in cards]
-    note(node, partner, shown)
-    return Page(shown, None if rest is None else rest.encode())
+    note(node, partner.origin, cards)
+    return _page(cards, [contents[card.place] for card in cards], rest)
 
 
 def quick(
@@ -102,29 +99,32 @@ def quick(
     The caller notes what it shows.
     """
     cursor = START if after is None else Cursor.parse(after)
+    changes = node.database.changes()
     rights = _rights(node, partner)
     if not quick_.is_quick(node.database, rights, criteria, cursor) or not is_fresh(node):
         return None
     limit = min(limit, MAX_PAGE)
-    found, rest = (
-        quick_.page(node.database, rights, criteria, cursor, limit) if limit else ([], None)
-    )
-    shown = [_shown(card, content) for card, content in found]
-    return Page(shown, None if rest is None else rest.encode())
+    if not limit:
+        return _EMPTY
+
+    def read() -> Page:
+        found, rest = quick_.page(node.database, rights, criteria, cursor, limit)
+        return _page([each.card for each in found], [each.content for each in found], rest)
+
+    name = (rights.own, criteria.leading, cursor, limit)
+    return node.pages.get(changes, name, Page, read)
 
 
-def note(
-    node: Node, partner: Known, shown: Sequence[Shown], patience: float = QUICK_SECONDS
-) -> None:
-    """Keep who is shown what, before it is (SPEC 13.9, rule 9).
+def note(node: Node, origin: str, shown: Sequence[Card], patience: float = QUICK_SECONDS) -> None:
+    """Keep what a partner of that origin is shown, before it is (SPEC 13.9, rule 9).
 
     Raises BusyError where others write for longer than the patience, in seconds.
     """
     at = node.clock()
     fetches = [
         Fetch(
-            origin=partner.origin,
-            caller=partner.origin,
+            origin=origin,
+            caller=origin,
             commitment=each.commitment,
             product=each.product,
             how=HOW,
@@ -147,9 +147,9 @@ def one(node: Node, partner: Known, name: str) -> bytes | None:
         card = pactshelf.with_id(session, name)
         if card is None or not rights.sees(card):
             return None
-        shown = _shown(card, pactshelf.contents(session, [card.place])[card.place])
-    note(node, partner, [shown])
-    return shown.content
+        content = pactshelf.contents(session, [card.place])[card.place]
+    note(node, partner.origin, [card])
+    return content
 
 
 def changed(session: Session, start: int, limit: int) -> list[Card]:
@@ -184,5 +184,6 @@ def is_fresh(node: Node) -> bool:
     return node.memo.get(node.moment(), "pact shelf", _Freshness, read).is_fresh
 
 
-def _shown(card: Card, content: bytes) -> Shown:
-    return Shown(card.id, card.commitment, card.product, content)
+def _page(cards: Sequence[Card], contents: Iterable[bytes], rest: Cursor | None) -> Page:
+    after = None if rest is None else rest.encode()
+    return Page(cards, b'{"data":[%b]}' % b",".join(contents), after)

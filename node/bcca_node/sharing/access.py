@@ -3,7 +3,7 @@
 Asked about statements without their envelopes, so that what is hidden is not even read.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -92,6 +92,11 @@ class Rights:
     audited: Reach = NOTHING
     secret: frozenset[str] = frozenset()
     _met: dict[str, bool] = field(default_factory=dict)
+
+    @property
+    def own(self) -> Hashable:
+        """Return what decides which of this node's own statements are seen."""
+        return self.granted, self.audited, self.secret
 
     def sees(self, own: Shared) -> bool:
         """Say whether a statement of this node may be seen, once it is published (rule 5)."""

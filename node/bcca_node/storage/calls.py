@@ -15,10 +15,12 @@ What is left: a file rolled back under a running machine, such as a snapshot of 
 minute, and a clock that is behind itself after a start.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
+from itertools import groupby
+from operator import attrgetter
 
 import msgspec
 from sqlalchemy import Connection
@@ -30,8 +32,7 @@ from bcca_node.storage.callwrite import On, Transaction, direct
 from bcca_node.storage.engines import QUICK_SECONDS
 from bcca_protocol.errors import UnavailableError
 
-Row = Mapping[str, str | int]  # the parameters of sql.NOTE
-Pair = tuple[str | int, str | int]  # a statement, and the origin that holds it
+Pair = tuple[str, str]  # a statement, and the origin that holds it
 
 MAX_NONCES = 200_000  # of callers known here: 1,000 calls a second, each kept three minutes
 MAX_STRANGER_NONCES = 50_000  # of all others: who makes keys by the thousand stops no partner
@@ -45,6 +46,8 @@ _MAX_HELD = 50_000  # pairs of statement and holder known to be written: 20 MB
 _TRIM_EVERY = 10_000  # rows noted between two looks at how many there are
 _NOTED_AT_ONCE = 500  # rows in one turn: 15 ms, in which nobody else takes a nonce
 _DAY_SECONDS = 86_400
+
+_OF_ALL = attrgetter("at", "origin", "caller", "how")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,14 +133,13 @@ class Calls:
         """
         mark = sha256(f"{key_id} {nonce}".encode()).digest()[:16]
         told = {"mark": mark, "created": created, "known": int(is_known)}
-        rows = list(map(_row, shown))
 
         def taken(connection: Connection) -> bool:
             swept_on, swept_at = self._swept
             if swept_on is not connection or abs(now - swept_at) >= _SWEEP_SECONDS:
                 self._sweep(connection, now)
             self._require_room(connection, now, is_known=is_known)
-            if self._enter(connection, told, rows):
+            if self._enter(connection, told, shown):
                 self._kept[is_known] += 1
                 return True
             horizon = connection.execute(sql.HORIZON).scalar_one_or_none()
@@ -158,9 +160,9 @@ class Calls:
         Raises BusyError where others write for longer than the `patience`, in seconds: the first
         so many are then remembered, and the rest is not.
         """
-        rows = [_row(each) for each in fetches]
-        for first in range(0, len(rows), _NOTED_AT_ONCE):
-            some = rows[first : first + _NOTED_AT_ONCE]
+        shown = list(fetches)
+        for first in range(0, len(shown), _NOTED_AT_ONCE):
+            some = shown[first : first + _NOTED_AT_ONCE]
             self._store.turn(now, partial(self._note, some), patience)
             if self._noted >= min(_TRIM_EVERY, self._room.fetches):
                 self._store.turn(now, self._trim, QUICK_SECONDS)
@@ -219,55 +221,53 @@ class Calls:
             )
 
     def _enter(
-        self, connection: Connection, told: Mapping[str, object], rows: Sequence[Row]
+        self, connection: Connection, told: Mapping[str, object], shown: Sequence[Fetch]
     ) -> bool:
         """Write a nonce down, and with it what its call is shown; say whether it is new."""
-        if not rows:
+        if not shown:
             return bool(sql.INSERT(direct(connection), told))
         with Transaction(connection) as on:
             is_new = bool(sql.INSERT(on, told))
-            pairs = self._write(connection, on, rows) if is_new else set()
+            pairs = self._write(connection, on, shown) if is_new else set()
         if is_new:
-            self._noted_were(rows, pairs)
+            self._noted_were(shown, pairs)
         return is_new
 
-    def _note(self, rows: Sequence[Row], connection: Connection) -> None:
+    def _note(self, shown: Sequence[Fetch], connection: Connection) -> None:
         with Transaction(connection) as on:
-            pairs = self._write(connection, on, rows)
-        self._noted_were(rows, pairs)
+            pairs = self._write(connection, on, shown)
+        self._noted_were(shown, pairs)
 
-    def _write(self, connection: Connection, on: On, rows: Sequence[Row]) -> set[Pair]:
+    def _write(self, connection: Connection, on: On, shown: Sequence[Fetch]) -> set[Pair]:
         """Write down who was shown what, and who holds it; return what was not known to be held."""
-        pairs = self._new_pairs(connection, rows)
+        pairs = self._new_pairs(connection, shown)
         if pairs:
             told = [{"commitment": commitment, "origin": origin} for commitment, origin in pairs]
             connection.execute(sql.HOLD, told)
-        if len(rows) == 1:
-            sql.NOTE(on, rows[0])
-        else:
-            sql.NOTE.each(on, rows)
+        for common, some in _alike(shown):
+            sql.NOTE.each(on, common, [(each.commitment, each.product) for each in some])
         return pairs
 
-    def _noted_were(self, rows: Sequence[Row], pairs: set[Pair]) -> None:
+    def _noted_were(self, shown: Sequence[Fetch], pairs: set[Pair]) -> None:
         """Know what was committed."""
-        self._noted += len(rows)
+        self._noted += len(shown)
         self._held |= pairs
 
-    def _new_pairs(self, connection: Connection, rows: Sequence[Row]) -> set[Pair]:
+    def _new_pairs(self, connection: Connection, shown: Sequence[Fetch]) -> set[Pair]:
         """Return who holds what that is not known to be written.
 
         Of partners alone, who are told of endings: auditors of others have names without end.
         """
-        at = int(rows[0]["at"])
+        at = shown[0].at
         is_old = abs(at - self._held_at) > _HELD_SECONDS or len(self._held) > _MAX_HELD
         if self._held_on is not connection or is_old:
             self._held, self._held_at, self._held_on = set(), at, connection
         return {
             pair
-            for row in rows
-            if (pair := (row["commitment"], row["origin"])) not in self._held
-            and row["origin"]
-            and ON_BEHALF not in str(row["origin"])
+            for each in shown
+            if (pair := (each.commitment, each.origin)) not in self._held
+            and each.origin
+            and ON_BEHALF not in each.origin
         }
 
     def _forget(self, origin: str, connection: Connection) -> None:
@@ -281,14 +281,8 @@ class Calls:
         trim(connection, self._room.fetches)
 
 
-def _row(each: Fetch) -> Row:
-    """Return the parameters of sql.NOTE; `asdict` takes ten times as long."""
-    return {
-        "day": each.at // _DAY_SECONDS,
-        "origin": each.origin,
-        "caller": each.caller,
-        "commitment": each.commitment,
-        "how": each.how,
-        "product": each.product,
-        "at": each.at,
-    }
+def _alike(shown: Iterable[Fetch]) -> Iterator[tuple[dict[str, str | int], Sequence[Fetch]]]:
+    """Yield what parts of a list have in common as parameters of sql.NOTE, and the part."""
+    for (at, origin, caller, how), some in groupby(shown, key=_OF_ALL):
+        told = {"day": at // _DAY_SECONDS, "at": at, "origin": origin, "caller": caller, "how": how}
+        yield told, list(some)

@@ -2,7 +2,7 @@
 
 from sqlalchemy import text
 
-from bcca_node.storage.callwrite import Write
+from bcca_node.storage.callwrite import Write, WriteMany
 
 INSERT = Write(
     "INSERT INTO call_nonce (mark, created, known) SELECT :mark, :created, :known "
@@ -16,11 +16,18 @@ NEWEST = text(
 RAISE = text("UPDATE call_store SET horizon = :newest WHERE horizon < :newest")
 FORGET = text("DELETE FROM call_nonce WHERE created <= :newest")
 COUNT = text("SELECT known, COUNT(*) FROM call_nonce GROUP BY known")
-NOTE = Write(
+NOTE = WriteMany(
     "INSERT INTO call_fetch (day, origin, caller, commitment, how, product, first, last, times) "
     "VALUES (:day, :origin, :caller, :commitment, :how, :product, :at, :at, 1) "
     "ON CONFLICT (day, origin, caller, commitment, how) "
-    "DO UPDATE SET last = excluded.last, times = call_fetch.times + 1"
+    "DO UPDATE SET last = excluded.last, times = call_fetch.times + 1",
+    # Without WHERE, SQLite takes what follows for the condition of a join.
+    "INSERT INTO call_fetch (day, origin, caller, commitment, how, product, first, last, times) "
+    "SELECT :day, :origin, :caller, json_extract(value, '$[0]'), :how, json_extract(value, '$[1]'),"
+    " :at, :at, 1 FROM json_each(:rows) WHERE true "
+    "ON CONFLICT (day, origin, caller, commitment, how) "
+    "DO UPDATE SET last = excluded.last, times = call_fetch.times + 1",
+    ("commitment", "product"),
 )
 HOLD = text(
     "INSERT INTO call_holder (commitment, origin) VALUES (:commitment, :origin) "

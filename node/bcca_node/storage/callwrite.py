@@ -3,11 +3,13 @@
 import sqlite3
 from collections.abc import Mapping, Sequence
 
+import msgspec
 from sqlalchemy import Connection, text
 
 from bcca_node.storage import engines
 
 On = Connection | sqlite3.Connection
+Row = Sequence[str | int]  # values of a row, by their names elsewhere
 
 
 def direct(connection: Connection) -> On:
@@ -31,12 +33,26 @@ class Write:
             return on.execute(self._raw, told).rowcount
         return on.execute(self._text, told).rowcount
 
-    def each(self, on: On, told: Sequence[Mapping[str, object]]) -> None:
-        """Do it with each of some parameters."""
+
+class WriteMany(Write):
+    """A statement that writes one row, and another in which SQLite writes many, in half the time.
+
+    That takes the values of `names` from `:rows`, an array of arrays in JSON.
+    """
+
+    def __init__(self, statement: str, of_many: str, names: Sequence[str]) -> None:
+        """Take both."""
+        super().__init__(statement)
+        self._of_many = of_many
+        self._names = names
+
+    def each(self, on: On, told: Mapping[str, object], rows: Sequence[Row]) -> None:
+        """Do it with what all rows have, and with the values that each has of the names."""
         if isinstance(on, sqlite3.Connection):
-            on.executemany(self._raw, told)
+            on.execute(self._of_many, {**told, "rows": msgspec.json.encode(rows).decode()})
         else:
-            on.execute(self._text, told)
+            each = [{**told, **dict(zip(self._names, row, strict=True))} for row in rows]
+            on.execute(self._text, each)
 
 
 _BEGIN_SQLITE, _BEGIN, _COMMIT = Write("BEGIN IMMEDIATE"), Write("BEGIN"), Write("COMMIT")

@@ -6,11 +6,22 @@ read, so that at worst something newer is kept for an older state, and dropped t
 
 from collections.abc import Callable, Hashable
 from threading import Lock
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 T = TypeVar("T")
+P = TypeVar("P", bound="Content")
 
 MAX_KEPT = 10_000  # answers: 10 MB of rights; all go at once, and are read again
+MAX_BYTES = 16_000_000  # of pages: a dozen that are full
+_FEWEST = 4  # pages: what is too large for so many is not kept
+
+
+class Content(Protocol):
+    """What is answered in bytes."""
+
+    @property
+    def content(self) -> bytes:
+        """Return them."""
 
 
 class Memo:
@@ -40,3 +51,45 @@ class Memo:
             return found
         made = kept[name] = read()
         return made
+
+
+class Pages:
+    """Keeps pages for one state of the database: those asked for last, as far as there is room."""
+
+    def __init__(self, room: int = MAX_BYTES) -> None:
+        """Keep none yet."""
+        self._lock = Lock()
+        self._room = room
+        self._changes: int | None = None
+        self._kept: dict[Hashable, Content] = {}
+        self._bytes = 0
+
+    def get(self, changes: int | None, name: Hashable, kind: type[P], read: Callable[[], P]) -> P:
+        """Return what `read` does, or did after as many changes for `name`; it is of that `kind`.
+
+        `changes` are asked for before anything is read; without, it is read anew.
+        """
+        if changes is None:
+            return read()
+        with self._lock:
+            if changes != self._changes:
+                self._changes, self._kept, self._bytes = changes, {}, 0
+            found = self._kept.pop(name, None)
+            if found is not None:
+                self._kept[name] = found  # behind all that was asked for before
+        if isinstance(found, kind):
+            return found
+        made = read()
+        with self._lock:
+            if changes == self._changes and name not in self._kept:
+                self._keep(name, made)
+        return made
+
+    def _keep(self, name: Hashable, made: Content) -> None:
+        if len(made.content) * _FEWEST > self._room:
+            return
+        self._kept[name] = made
+        self._bytes += len(made.content)
+        while self._bytes > self._room:
+            oldest = self._kept.pop(next(iter(self._kept)))
+            self._bytes -= len(oldest.content)

@@ -5,7 +5,7 @@ kept as they are sent.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 from urllib.parse import quote_from_bytes, urlsplit
 
@@ -49,14 +49,12 @@ async def get_footprints(request: Request, node: NodeDep, partner: PactCaller) -
     if page is None:
         page = await run_in_threadpool(shelf.find, node, partner, criteria, after, limit)
     else:
-        shown = page.footprints
-        await soon(node, lambda patience: shelf.note(node, partner, shown, patience))
+        shown, origin = page.cards, partner.origin
+        await soon(node, lambda patience: shelf.note(node, origin, shown, patience))
     headers = dict(PRIVATE)
     if page.after is not None:
         headers["link"] = f'<{_next(request, node, query, page.after)}>; rel="next"'
-    parts = [each.content for each in page.footprints]
-    content = b"".join([b'{"data":[', *_between(parts), b"]}"])
-    return Response(content, media_type=JSON, headers=headers)
+    return Response(page.content, media_type=JSON, headers=headers)
 
 
 def _id(name: str) -> str:
@@ -87,14 +85,6 @@ def get_schema(request: Request) -> Response:
 def get_page(request: Request) -> Response:
     """Answer what the extension is, for people."""
     return resource(request, documented.page(), TEXT, FOREVER)
-
-
-def _between(parts: Sequence[bytes]) -> Iterator[bytes]:
-    """Yield parts of an array with what stands between them: so they are copied once."""
-    for number, part in enumerate(parts):
-        if number:
-            yield b","
-        yield part
 
 
 def _single(name: str, values: Sequence[str]) -> str | None:
