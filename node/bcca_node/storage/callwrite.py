@@ -48,7 +48,9 @@ class WriteMany(Write):
 
     def each(self, on: On, told: Mapping[str, object], rows: Sequence[Row]) -> None:
         """Do it with what all rows have, and with the values that each has of the names."""
-        if isinstance(on, sqlite3.Connection):
+        if len(rows) == 1:
+            self(on, {**told, **dict(zip(self._names, rows[0], strict=True))})
+        elif isinstance(on, sqlite3.Connection):
             on.execute(self._of_many, {**told, "rows": msgspec.json.encode(rows).decode()})
         else:
             each = [{**told, **dict(zip(self._names, row, strict=True))} for row in rows]
