@@ -7,7 +7,7 @@ the log has its entry, that its key is still good for it, and its status (`verif
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from threading import Lock
 
 from sqlmodel import Session
@@ -26,7 +26,7 @@ from bcca_protocol import verify
 from bcca_protocol.errors import BccaError
 from bcca_protocol.verify import VerifiedLog
 
-MAX_AT_HAND = 1_024  # segments: 300 MB of what 250,000 statements say
+MAX_AT_HAND = 4_096  # segments: 1.5 GB of what a million statements say
 STRANGER = ""  # as whom statements are asked for without a signature
 
 
@@ -52,6 +52,7 @@ class Stock:
         self._proven: list[tuple[str, list[str]]] = []
         self._at_hand: dict[tuple[str, int], Sequence[facts.Line]] = {}
         self._firsts: dict[str, list[int]] = {}
+        self._about: dict[str, Mapping[str, Sequence[facts.Line]]] = {}  # of whole logs, by product
         self._turn = Lock()  # suppliers are looked up in threads of their own
 
     def read_up_to(self, source: ReadLog, asked_as: str) -> int:
@@ -81,6 +82,7 @@ class Stock:
             for asked_as, size in read.items():
                 segments.put_read(session, vkey, asked_as, size, at=at)
         self._firsts.pop(vkey, None)  # not before others can read the new ones
+        self._about.pop(vkey, None)
 
     def find(
         self, source: ReadLog, products: Sequence[str], *, even_alone: bool = False
@@ -89,7 +91,19 @@ class Stock:
 
         What came by itself, and through others perhaps, only if it is asked for.
         """
-        vkey, log, wanted = source.address.key.encode(), source.log, frozenset(products)
+        vkey, log = source.address.key.encode(), source.log
+        about = None if even_alone else self._about.get(vkey)
+        if about is None:
+            found = self._read(vkey, log, products, even_alone=even_alone)
+        else:  # every segment was read for an earlier tier
+            lines = (line for each in products for line in about.get(each, ()))
+            found = list(_standing(map(facts.said, lines), log))
+        return sorted(found, key=lambda each: each.signed.index)
+
+    def _read(
+        self, vkey: str, log: VerifiedLog, products: Sequence[str], *, even_alone: bool
+    ) -> list[Held]:
+        wanted = frozenset(products)
         found: list[Held] = []
         renewed: dict[int, bytes] = {}
         with self._database.read() as session:
@@ -107,7 +121,20 @@ class Stock:
                 alone = seen.of_log(session, vkey, name)
                 found += () if alone is None else _held(alone.envelope, log)
         self._renew(vkey, renewed)
-        return sorted(found, key=lambda each: each.signed.index)
+        self._sort(vkey)
+        return found
+
+    def _sort(self, vkey: str) -> None:
+        """Have a log's statements at hand by their products, once all its segments were read."""
+        firsts = self._firsts[vkey]
+        with self._turn:
+            read = [self._at_hand.get((vkey, first)) for first in firsts]
+        held = sum(len(self._firsts.get(each, ())) for each in self._about)
+        if firsts and None not in read and held + len(firsts) <= MAX_AT_HAND:
+            about: dict[str, list[facts.Line]] = {}
+            for line in chain.from_iterable(filter(None, read)):
+                about.setdefault(line.product, []).append(line)
+            self._about[vkey] = about
 
     def _lines(
         self, session: Session, vkey: str, first: int, log: VerifiedLog, renewed: dict[int, bytes]
