@@ -16,6 +16,11 @@ from bcca_protocol.statement import Method, PartialFootprint, Producer, Product
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest: else one worker ends with it while the others wait."""
+    items.sort(key=lambda each: each.get_closest_marker("long") is None)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Return the folder of cases and vectors: BCCA_SHARED, or `shared` beside the checkout."""

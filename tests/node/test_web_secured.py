@@ -5,10 +5,11 @@ import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
+import uvicorn
 from tests.node.certificates import Authority
 
 from bcca_node import app as apps
@@ -17,7 +18,7 @@ from bcca_node.ledger.node import Node
 from bcca_node.network.tls import server_context
 from bcca_node.web import patience
 from bcca_node.web.limits import HEAD_SECONDS
-from bcca_node.web.secured import Secured
+from bcca_node.web.secured import Secured, secured
 
 SHORT = 0.4  # seconds, in the place of ten
 WAIT = 20.0
@@ -39,6 +40,33 @@ class Served:
 
     def get(self, path: str) -> httpx.Response:
         return httpx.get(self.url + path, verify=self.trust, trust_env=False)
+
+
+class Listened(NamedTuple):
+    """An app over https on a port of this machine, and whom to believe there."""
+
+    server: uvicorn.Server
+    port: int
+    trust: ssl.SSLContext
+
+    def opened(self) -> ssl.SSLSocket:
+        stream = socket.create_connection(("127.0.0.1", self.port))
+        stream.settimeout(WAIT)
+        return self.trust.wrap_socket(stream, server_hostname="127.0.0.1")
+
+    def is_gone(self) -> bool:
+        return not self.server.server_state.connections
+
+
+def answering(content: bytes) -> Any:
+    """Return an app that answers everybody so."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"content-length", b"%d" % len(content))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+
+    return app
 
 
 @pytest.fixture
@@ -187,3 +215,58 @@ def test_who_stops_the_server_waits_for_no_handshake(
 
         assert drained(stream) == b""
     assert time.monotonic() - began < HEAD_SECONDS / 2
+
+
+@pytest.fixture
+def listened(loop: Any, tmp_path: Path) -> Callable[..., Listened]:
+    """Serve an app over https, as a node is served."""
+
+    def serve(app: Any) -> Listened:
+        authority = Authority(tmp_path)
+        tls = server_context(*authority.issue("127.0.0.1"), at=int(time.time()))
+        listener = socket.create_server(("127.0.0.1", 0))
+        config = uvicorn.Config(
+            app,
+            http=secured(tls, patience.PatientProtocol),
+            log_level="warning",
+            timeout_graceful_shutdown=apps.SHUTDOWN_SECONDS,
+            lifespan="off",
+        )
+        server = uvicorn.Server(config)
+        loop.serve(server, listener)
+        trust = ssl.create_default_context(cafile=str(authority.path))
+        return Listened(server, listener.getsockname()[1], trust)
+
+    return serve
+
+
+def test_who_stops_the_server_waits_for_no_connection_that_is_kept_for_later(
+    listened: Callable[..., Listened],
+) -> None:
+    served = listened(answering(b"well"))
+    kept = [served.opened() for _ in range(3)]
+    for each in kept:
+        each.sendall(GET)
+        assert each.recv(65_536).endswith(b"well")
+    began = time.monotonic()
+    served.server.should_exit = True
+    for each in kept:  # nobody reads: they learn of it when they look
+        while not served.is_gone():
+            assert time.monotonic() - began < apps.SHUTDOWN_SECONDS / 2
+            time.sleep(0.02)
+        assert drained(each) == b""
+        each.close()
+
+
+def test_a_slow_reader_has_all_of_an_answer_after_which_the_connection_ends(
+    listened: Callable[..., Listened],
+) -> None:
+    long = b"0123456789abcdef" * 250_000
+    served = listened(answering(long))
+    with served.opened() as stream:
+        stream.sendall(GET.replace(b"host: x", b"host: x\r\nconnection: close"))
+        time.sleep(0.3)
+        taken = drained(stream)
+
+    assert taken.endswith(long[-100_000:])
+    assert len(taken) > len(long)

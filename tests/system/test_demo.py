@@ -38,6 +38,8 @@ from bcca_protocol.footprint import Component, Stage
 from bcca_protocol.inventory import Interval
 from bcca_protocol.statement import PartialFootprint
 
+pytestmark = pytest.mark.long
+
 PASSPHRASE = "correct horse battery staple"  # noqa: S105 - it protects nothing
 SECONDS = 120
 BIN = Path(sys.executable).parent

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
+import pytest
 import uvicorn
 from sqlmodel import col, select
 from starlette.responses import PlainTextResponse
@@ -46,6 +47,8 @@ from bcca_protocol.errors import UnavailableError
 from bcca_protocol.history import History
 from bcca_protocol.merkle import Tree, leaf_hash
 from bcca_protocol.note import Note
+
+pytestmark = pytest.mark.long
 
 KILLS = int(os.environ.get("BCCA_KILLS", "12"))
 SEED = os.environ.get("BCCA_SEED", "one seed for all of it")

@@ -135,7 +135,7 @@ def test_a_request_for_what_is_made_later_is_fulfilled_once_it_is_accepted_and_p
     host: Host,
 ) -> None:
     asked = host.buyer.request([urn("later")], companyId=[LEI])
-    host.side.bcca("inbox", "accept", host.side.waiting("later"))
+    host.side.bcca("inbox", "accept", host.side.waiting("later"), "--product", urn("later"))
     host.side.sell("later", sharing="direct")
     [answer] = host.buyer.answers(asked)
     [found] = answer["data"]["pfs"]

@@ -20,6 +20,8 @@ from bcca_node.settings import Settings
 from bcca_node.storage import requests
 from bcca_protocol.envelope import Envelope
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 UP = "The nodes stay up"

@@ -42,6 +42,8 @@ from bcca_node.storage.requests import OPEN, Request, State
 from bcca_protocol.errors import UnavailableError, UnusableError
 from bcca_protocol.inventory import Interval
 
+pytestmark = pytest.mark.long
+
 KILLS = int(os.environ.get("BCCA_KILLS", "8"))
 SEED = os.environ.get("BCCA_SEED", "one seed for all of it")
 PASSPHRASE = "correct horse battery staple"  # noqa: S105 - it protects nothing

@@ -74,6 +74,18 @@ def test_init_makes_keys_by_role_and_prints_the_lines_for_the_policies_of_others
     assert read.witnesses["cathode.example/bcca"].url == "http://127.0.0.1:8123/witness"
 
 
+def test_the_lines_for_the_policies_of_others_are_shown_again_when_asked_for(
+    desk: Any, tmp_path: Path
+) -> None:
+    ran = desk.bcca(*INIT, "--port", 8123, data=tmp_path / "n")
+    log, witness = (e for e in ran.out.splitlines() if e.startswith(("log ", "witness ")))
+    command = ran.out.rpartition("To see them again: `bcca ")[2].removesuffix("`.\n")
+
+    assert desk.bcca(*command.split()).out == f"{log}\n{witness}\n"
+    assert desk.bcca("keys", "list", "--policy-line", data=tmp_path / "n").out == f"{log}\n"
+    assert desk.bcca("keys", "list", "--witness-line", data=tmp_path / "n").out == f"{witness}\n"
+
+
 def test_the_recovery_key_is_shown_once_and_stored_nowhere(desk: Any, tmp_path: Path) -> None:
     words = desk.bcca(*INIT, "--json", data=tmp_path / "n").json["recovery"]
 

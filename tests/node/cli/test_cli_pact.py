@@ -206,14 +206,62 @@ def test_one_is_named_by_the_beginning_of_its_id_or_refused(
 def test_two_contents_of_one_id_are_named_by_their_digests(
     bcca: Callable[..., Any], host: ForeignHost
 ) -> None:
-    for status in ("Active", "Deprecated"):
-        host.lists(footprint(1, status=status))
+    for name in ("Foil", "Foil, thin"):
+        host.lists(footprint(1, productNameCompany=name))
         bcca("pact", "pull", "mill")
     said = bcca("pact", "show", ID.format(1)).refusal
     first = said.partition("(digest ")[2][:12]
-
     shown = bcca("pact", "show", first, "--json").json
-    assert (json.loads(shown["content"])["status"], shown["deprecated"]) == ("Active", True)
+    rows = bcca("pact", "foreign").out
+
+    assert json.loads(shown["content"])["productNameCompany"] == "Foil"
+    assert (shown["usable"], shown["supersededBy"]) == (True, None)
+    assert rows.count(ID.format(1)) == 2
+    assert (rows.count("may fill a gap"), rows.count("none, unless you accept it")) == (1, 1)
+
+
+def test_a_status_that_changed_is_one_row_and_both_contents_are_there(
+    bcca: Callable[..., Any], host: ForeignHost, node: Node
+) -> None:
+    host.lists(footprint(1))
+    bcca("pact", "pull", "mill")
+    with node.database.write() as session:  # as a statement of ours that it carries is verified
+        (kept,) = foreign.called(session, ID.format(1))
+        foreign.update(session, dataclasses.replace(kept, trust=foreign.Trust.SIGNED))
+    host.lists(footprint(1, status="Deprecated"))
+    bcca("pact", "pull", "mill")
+    rows = bcca("pact", "foreign").out
+    newer, older = bcca("pact", "foreign", "--json").json["footprints"]
+    shown = bcca("pact", "show", ID.format(1), "--json").json
+
+    assert rows.count(ID.format(1)) == 1
+    assert f"{ID.format(1)}  pact:mill  Foil 1   signed           none: deprecated\n" in rows
+    assert older["supersededBy"] == {"id": ID.format(1), "digest": newer["digest"]}
+    assert (newer["supersededBy"], newer["deprecated"], older["deprecated"]) == (None, True, True)
+    assert (shown["digest"], shown["supersededBy"]) == (older["digest"], older["supersededBy"])
+
+
+def test_what_was_corrected_says_what_takes_its_place_wherever_it_is_shown(
+    bcca: Callable[..., Any], host: ForeignHost
+) -> None:
+    old, new = footprint(1), footprint(2, precedingPfIds=[ID.format(1)])
+    host.lists(old)
+    bcca("pact", "pull", "mill")
+    host.lists(new, footprint(1, status="Deprecated"))
+    pulled = bcca("pact", "pull", "mill").out
+    by = {"id": ID.format(2), "digest": listed(bcca)[ID.format(2)]["digest"]}
+    every = bcca("pact", "foreign", "--json").json["footprints"]
+
+    said = f"none: superseded by {ID.format(2)}\n"
+    assert said in pulled
+    assert bcca("pact", "foreign").out.count(said) == 1
+    assert f"use: {said}" in bcca("pact", "show", ID.format(1)).out
+    assert bcca("pact", "show", ID.format(1), "--json").json["supersededBy"] == by
+    assert [(each["id"], each["supersededBy"]) for each in every] == [
+        (ID.format(1), by),
+        (ID.format(2), None),
+        (ID.format(1), by),
+    ]
 
 
 def test_a_request_is_sent_to_the_host_once(bcca: Callable[..., Any], host: ForeignHost) -> None:
