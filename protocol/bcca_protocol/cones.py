@@ -12,7 +12,9 @@ from bcca_protocol.columns import Column, Table, Vector
 from bcca_protocol.graph import Graph
 from bcca_protocol.partial import Part
 
-MAX_KNOWN: Final = 250_000  # vectors: 500 MB with 20 columns each; all go at once
+MAX_KNOWN: Final = (
+    1_000_000  # vectors, as of a whole run: 2 GB with 20 columns each; all go at once
+)
 
 
 class Known:
