@@ -9,9 +9,9 @@ from bcca_protocol.limits import MAX_LINES
 from bcca_protocol.quantity import Unit
 from bcca_protocol.wire import Figure, HexDigest, Number, Origin, Record, Text, Time, Urn
 
-Vkey = Annotated[
-    str, msgspec.Meta(pattern=r"\A[^+\s]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]+={0,2}\Z", max_length=512)
-]
+VKEY = r"\A[^+\s]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]+={0,2}\Z"
+
+Vkey = Annotated[str, msgspec.Meta(pattern=VKEY, max_length=512)]
 
 
 class Amount(Record, frozen=True):

@@ -8,15 +8,18 @@ import pytest
 
 from bcca_node.supplier import cases
 from bcca_node.supplier.imports import read_drafts
-from bcca_protocol import partial, statement, wire
+from bcca_protocol import partial, statement, unlogged, wire
 from bcca_protocol.errors import UnusableError
 from bcca_protocol.footprint import Components, Stages
 from bcca_protocol.inventory import Interval, Supplier
+from bcca_protocol.keys import Algorithm, SeedSigner
 from bcca_protocol.limits import MAX_STATEMENT_BYTES
 from bcca_protocol.statement import PARTIAL_FOOTPRINT, PartialFootprint
 
 Json = dict[str, Any]  # what a supplier writes by hand
 
+SEED, COSIGNER = bytes(32), Algorithm.ED25519_COSIGNATURE
+RAW = SeedSigner(name="raw.example", algorithm=Algorithm.ED25519, seed=SEED).key.encode()
 ITSELF = Supplier(origin="maker.example", key="maker.example+00000000+AAAA")
 YEAR = Interval(start="2025-01-01T00:00:00Z", end="2026-01-01T00:00:00Z")
 COMMITMENT = "0" * 64
@@ -46,7 +49,7 @@ def written() -> Json:
             {
                 "id": "raw", "product": "urn:test:raw", "amount": "3", "unit": "kg",
                 "stages": "keep",
-                "supplier": {"origin": "raw.example", "key": "raw.example+00000000+AAAA"},
+                "supplier": {"origin": "raw.example", "key": RAW},
             }
         ],
     }  # fmt: skip
@@ -140,6 +143,49 @@ def test_a_file_may_hold_a_list_and_name_the_type_of_each(read: Read) -> None:
     named = {"predicateType": PARTIAL_FOOTPRINT, "predicate": written()}
 
     assert read([written(), named]) == read(named) * 2
+
+
+def test_a_supplier_without_a_log_is_written_as_none_and_named_by_a_key_that_nobody_has(
+    read: Read,
+) -> None:
+    document = written()
+    document["inputs"][0]["supplier"]["key"] = "none"
+    [draft] = read(document)
+    [again] = read(document)
+
+    assert draft.inputs[0].supplier.key == unlogged.key_of("raw.example")
+    assert draft == again
+    assert partial.reduce(draft, COMMITMENT).bought[0].origin == "raw.example"
+
+
+@pytest.mark.parametrize(
+    ("supplier", "told"),
+    [
+        ({"origin": "raw.example"}, "draft.inputs[0].supplier.key: is missing, where the key in"),
+        ({"key": "nobody"}, "draft.inputs[0].supplier.key: 'nobody', where the key in"),
+        ({"key": "raw.example+1a2b3c4d+AdGf"}, "line raw: verifier key 'raw.example': 2 bytes"),
+        (
+            {"key": SeedSigner(name="raw.example", algorithm=COSIGNER, seed=SEED).key.encode()},
+            "is no log key: write the key in",
+        ),
+    ],
+)
+def test_attack_no_key_or_one_that_verifies_no_log_is_told_with_what_to_write(
+    problems: Problems, supplier: Json, told: str
+) -> None:
+    document = written()
+    document["inputs"][0]["supplier"] = {"origin": "raw.example", **supplier}
+    [said] = problems(document)
+
+    assert told in said
+    assert 'the supplier\'s `log` line, or "none" if it has no log' in said
+
+
+def test_none_for_who_is_no_origin_is_told_with_its_place(problems: Problems) -> None:
+    document = written()
+    document["inputs"][0]["supplier"] = {"origin": "Raw & Sons", "key": "none"}
+
+    assert any("supplier.origin: 'Raw & Sons', where an origin" in e for e in problems(document))
 
 
 def test_any_form_of_json_will_do(read: Read) -> None:

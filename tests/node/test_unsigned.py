@@ -235,6 +235,22 @@ def test_ids_are_compared_whatever_their_letters_and_a_noted_pair_names_what_is_
     )
 
 
+def test_two_suppliers_of_one_number_are_told_apart_by_products_of_our_own_and_a_pair_each(
+    maker: Maker,
+) -> None:
+    ours = ["urn:bcca:part:pack:cell-a", "urn:bcca:part:pack:cell-b"]
+    lines = [{"product": each, "origin": f"{each[-1]}.example"} for each in ours]
+    for partner, product, name in zip(
+        ("pact:a", "pact:b"), ours, (ID, ID[:-2] + "ff"), strict=True
+    ):
+        maker.came(written(name), partner)
+        with maker.node.database.write() as session:
+            pairs.put(session, [pair(partner, CELL, product, PartState.CONFIRMED)])
+
+    assert maker.stated(*lines).factor.dataset == ID
+    assert maker.stated(*lines[::-1]).factor.dataset == ID[:-2] + "ff"
+
+
 @pytest.mark.parametrize("state", [PartState.ASKED, PartState.PROPOSED, PartState.REFUSED])
 def test_attack_a_pair_that_only_the_other_side_stands_behind_names_nothing(
     maker: Maker, state: PartState

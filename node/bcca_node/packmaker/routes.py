@@ -11,6 +11,7 @@ from itertools import chain, zip_longest
 
 from bcca_node.ledger.copied import LOG, Address
 from bcca_node.packmaker.source import ReadLog
+from bcca_protocol import unlogged
 from bcca_protocol.errors import UnavailableError
 from bcca_protocol.keys import VerifierKey
 from bcca_protocol.partial import Part
@@ -97,7 +98,7 @@ class Routes:
     def key_of(self, origin: str) -> Address:
         """Return what `address` would, without a URL where nobody says where the log is.
 
-        Raises UnavailableError where nobody names its key either.
+        Raises UnavailableError where nobody names its key either, and for who has no log.
         """
         line = self._trusted.logs.get(origin)
         naming = self._named.get(origin)
@@ -107,7 +108,10 @@ class Routes:
             return Address(origin=origin, key=line.key, url=line.url or url, introduced_by=None)
         if naming is None:
             raise UnavailableError(_nowhere(origin))
-        key, *others = naming.keys
+        keys = [each for each in naming.keys if not unlogged.is_unlogged(origin, each)]
+        if not keys:
+            raise UnavailableError(_unlogged(origin, naming.introducer))
+        key, *others = keys
         return Address(
             origin=origin,
             key=VerifierKey.parse(key),
@@ -115,6 +119,14 @@ class Routes:
             introduced_by=naming.introducer,
             also_named=tuple(others),
         )
+
+    def without_log(self, origin: str) -> str:
+        """Return that a supplier has no log, by the word of who buys of it; "" where it may."""
+        naming = self._named.get(origin)
+        if naming is None or origin in self._trusted.logs:
+            return ""
+        has_none = all(unlogged.is_unlogged(origin, each) for each in naming.keys)
+        return _unlogged(origin, naming.introducer) if has_none else ""
 
     def keepers(self, origin: str, *, but: str) -> Keepers:
         """Return who may hold a copy of the log of `origin`, the likeliest first.
@@ -174,6 +186,13 @@ def _base(read: ReadLog) -> str:
 
 def _nowhere(origin: str) -> str:
     return f"log {origin}: neither the policy nor a customer of it says where it is"
+
+
+def _unlogged(origin: str, buyer: str) -> str:
+    return (
+        f"{origin} has no log, says {buyer}, who buys of it: state a value (`--substitute`), "
+        "import a factor, or read its PACT footprint (`bcca pact pull`)"
+    )
 
 
 def _bases(urls: Sequence[str], out: set[str]) -> list[str]:

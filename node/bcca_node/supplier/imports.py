@@ -6,6 +6,7 @@ and `nonce` itself, and `footprint` too where it is left out.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -16,15 +17,17 @@ from bcca_node.sheets.rows import read_text
 from bcca_node.supplier.case_drafts import draft_predicates
 from bcca_node.supplier.case_rows import Company
 from bcca_node.supplier.cases import read_case
-from bcca_node.supplier.json_form import JsonObject, differences, parse
-from bcca_protocol import own, partial, statement, wire
-from bcca_protocol.errors import BccaError, UnusableError
+from bcca_node.supplier.json_form import EXAMPLES, JsonObject, differences, parse
+from bcca_protocol import own, partial, statement, unlogged, wire
+from bcca_protocol.errors import BccaError, RefusedError, UnusableError
 from bcca_protocol.footprint import Stages
-from bcca_protocol.inventory import Amount, Interval, Supplier
+from bcca_protocol.inventory import VKEY, Amount, Input, Interval, Supplier
 from bcca_protocol.issue import UNSET_NONCE
+from bcca_protocol.keys import Algorithm, VerifierKey
 from bcca_protocol.statement import PARTIAL_FOOTPRINT, PartialFootprint
 
 WRITTEN_BY_THE_NODE = ("issuer", "nonce")
+NO_LOG = "none"  # the key of a supplier without a log, as people write it
 NOT_COMMITTED = "0" * 64
 ANY_YEAR = Interval(start="2025-01-01T00:00:00Z", end="2026-01-01T00:00:00Z")
 ANY_UNIT = Amount(amount="1", unit="kg")
@@ -86,6 +89,7 @@ def _draft(item: object, path: str, issuer: str, problems: Problems) -> Iterator
     for name in WRITTEN_BY_THE_NODE:
         if name in predicate:
             problems.add(f"{path}.{name}", "the node writes it when it publishes: leave it out")
+    _name_unlogged(predicate)
     is_summed = "footprint" in predicate
     predicate |= {"issuer": issuer, "nonce": UNSET_NONCE}
     predicate.setdefault("footprint", JsonObject())
@@ -98,6 +102,16 @@ def _draft(item: object, path: str, issuer: str, problems: Problems) -> Iterator
         problems.add(path, problem)
     if len(problems) == before:
         yield draft if is_summed else _summed(draft)
+
+
+def _name_unlogged(predicate: JsonObject) -> None:
+    """Write the key of a supplier without a log where a person has written "none"."""
+    inputs = predicate.get("inputs")
+    for each in inputs if isinstance(inputs, list) else ():
+        supplier = each.get("supplier") if isinstance(each, JsonObject) else None
+        if isinstance(supplier, JsonObject) and supplier.get("key") == NO_LOG:
+            with suppress(RefusedError):  # an origin that is none is told with its place
+                supplier["key"] = unlogged.key_of(str(supplier.get("origin")))
 
 
 def _predicate(item: object, path: str, problems: Problems) -> JsonObject | None:
@@ -133,8 +147,21 @@ def _contradictions(draft: PartialFootprint, *, is_summed: bool) -> Iterator[str
     for activity in draft.activities:
         yield from _refusal(replace(sound, activities=(activity,)), is_summed=False)
     for bought in draft.inputs:
+        yield from _wrong_key(bought)
         yield from _refusal(replace(sound, inputs=(bought,)), is_summed=False)
     yield from _refusal(draft, is_summed=is_summed)
+
+
+def _wrong_key(bought: Input) -> Iterator[str]:
+    """Yield why no log can be verified with the key of an input, if none can (SPEC 4.2)."""
+    try:
+        key = VerifierKey.parse(bought.supplier.key)
+        if key.algorithm is Algorithm.ED25519:
+            return
+        error = f"{key.label} is no log key"
+    except RefusedError as refused:
+        error = str(refused)
+    yield f"line {bought.id}: {error}: write {EXAMPLES[VKEY].removesuffix(',')}"
 
 
 def _refusal(draft: PartialFootprint, *, is_summed: bool) -> Iterator[str]:

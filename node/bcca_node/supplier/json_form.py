@@ -15,6 +15,7 @@ from msgspec import inspect
 from bcca_protocol import wire
 from bcca_protocol.errors import UnusableError
 from bcca_protocol.footprint import Components
+from bcca_protocol.inventory import VKEY
 from bcca_protocol.limits import MAX_NUMBER_CHARS
 
 EXAMPLES: Mapping[str, str] = MappingProxyType(
@@ -24,6 +25,7 @@ EXAMPLES: Mapping[str, str] = MappingProxyType(
         wire.URN: 'a URN such as "urn:example:cell-4711"',
         wire.ORIGIN: 'an origin such as "example.com/battery"',
         wire.HEX_DIGEST: "64 digits of 0-9 and a-f",
+        VKEY: 'the key in the supplier\'s `log` line, or "none" if it has no log,',
     }
 )
 
@@ -113,7 +115,11 @@ def _in_object(value: object, form: inspect.StructType, path: str) -> Iterator[t
             inner = _NUMBER if form.cls is Components else field.type
             yield from differences(value[name], inner, f"{path}.{name}")
         elif field.required:
-            yield f"{path}.{name}", "is missing"
+            wanted = EXAMPLES[VKEY] if _is_key(field.type) else ""
+            yield (
+                f"{path}.{name}",
+                f"is missing, where {wanted} belongs" if wanted else "is missing",
+            )
 
 
 def _in_list(value: object, form: inspect.VarTupleType, path: str) -> Iterator[tuple[str, str]]:
@@ -140,6 +146,10 @@ def _in_text(value: object, form: inspect.StrType) -> Iterator[str]:
         yield f"{_shown(value)}, where {wanted} belongs"
     elif _HALF_CHARACTER.search(value) or wire.showable(value) != value:
         yield f"{_shown(value)} holds control characters, which are not shown"
+
+
+def _is_key(form: inspect.Type) -> bool:
+    return isinstance(form, inspect.StrType) and form.pattern == VKEY
 
 
 def _pattern(form: inspect.StrType) -> str | None:
