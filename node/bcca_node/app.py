@@ -34,6 +34,7 @@ from bcca_node.web import (
     witness,
 )
 from bcca_node.web.desk import create_desk
+from bcca_node.web.forwarded import Forwarded
 from bcca_node.web.gate import Gate
 from bcca_node.web.journal import Journal
 from bcca_node.web.limits import MAX_HEAD_BYTES, Limits
@@ -57,6 +58,7 @@ def create_app(node: Node, *, keep: bool = False) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        redirect_slashes=False,  # one path for each thing; a proxy may have taken away more
         lifespan=_kept(node) if keep else None,
     )
     app.state.node = node
@@ -97,8 +99,9 @@ def create_server(
     With a `journal` each request is told there; with `tls` nothing is answered over plain http.
     """
     app = create_app(node, keep=keep)
+    gate, proxies = Gate(Shortcut(app), app.state.limits, journal), node.settings.proxies
     config = uvicorn.Config(
-        Gate(Shortcut(app), app.state.limits, journal),
+        Forwarded(gate, proxies) if proxies else gate,
         host=node.settings.host,
         port=node.settings.port,
         http=PatientProtocol if tls is None else secured(tls, PatientProtocol),
@@ -109,8 +112,7 @@ def create_server(
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         server_header=False,
         h11_max_incomplete_event_size=MAX_HEAD_BYTES,
-        proxy_headers=bool(node.settings.proxies),
-        forwarded_allow_ips=node.settings.proxies,
+        proxy_headers=False,  # uvicorn's own would read them once more
     )
     return uvicorn.Server(config)
 
@@ -125,6 +127,7 @@ def desk(node: Node) -> Iterator[None]:
         app = create_desk(node, Press(node))
         config = uvicorn.Config(
             app,
+            log_config=None,  # it is told where the caller's loggers tell, in their form
             log_level="warning",
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,  # half a request holds nobody up
             server_header=False,

@@ -156,6 +156,31 @@ def test_a_policy_may_come_later_or_be_broken_for_a_while(
     wait_for(lambda: published(nodes[0]) == 6)
 
 
+def test_what_every_duty_needs_and_misses_is_told_once_until_it_changes(
+    nodes: list[Node],
+    keep: Callable[..., Keeper],
+    policy_of: PolicyOf,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def told(what: str) -> int:
+        return len([each for each in caplog.records if what in each.getMessage()])
+
+    node = nodes[0]
+    set_policy(node, "quorum nobody\n")
+    keep(node)
+    wait_for(lambda: told("nobody"))
+    time.sleep(0.3)  # longer than any of them rests
+    set_policy(node, "quorum others\n")
+    wait_for(lambda: told("others"))
+    time.sleep(0.3)
+
+    assert (told("nobody"), told("others")) == (1, 1)
+    set_policy(node, policy_of(nodes, nodes[1:], 3))
+    wait_for(lambda: published(node) == 6)
+    set_policy(node, "quorum nobody\n")
+    wait_for(lambda: told("nobody") == 2)
+
+
 def test_a_witness_that_missed_a_head_catches_up(
     nodes: list[Node], keep: Callable[..., Keeper], policy_of: PolicyOf
 ) -> None:

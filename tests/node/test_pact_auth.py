@@ -350,6 +350,17 @@ def test_behind_a_proxy_that_the_settings_name_https_is_what_it_says(
         return httpx.post(url, auth=auth, data=GRANT, headers=headers, trust_env=False).status_code
 
     assert [by("https"), by("http"), by()] == [200, 400, 400]
+    assert [by("HTTPS"), by("Https"), by("HTTP"), by("HTTPS, http")] == [200, 200, 400, 400]
+
+
+@pytest.mark.parametrize("path", ["/3/who/", "/3/footprints/", "/auth/token/", "/healthz/"])
+def test_a_slash_too_many_is_not_there_and_leads_nowhere_else(host: Host, path: str) -> None:
+    headers = {"authorization": f"Bearer {host.token(host.issue())}"}
+    answer = host.ask("GET", path, headers=headers)
+
+    assert answer.status_code == 404
+    assert "location" not in answer.headers
+    assert ("code" in answer.json()) is path.startswith("/3/")
 
 
 def test_whoever_goes_on_guessing_waits_and_nobody_else_does(host: Host) -> None:

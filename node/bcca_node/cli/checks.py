@@ -15,7 +15,7 @@ from bcca_node.ledger.node import Node
 from bcca_node.ledger.trust import Trust
 from bcca_node.settings import FILE as SETTINGS
 from bcca_node.settings import Settings
-from bcca_node.storage import alarms, logs, outbox, partners, statements, witnessed
+from bcca_node.storage import alarms, logs, outbox, pactsending, partners, statements, witnessed
 from bcca_protocol import period
 from bcca_protocol.errors import BccaError
 from bcca_protocol.keys import Role
@@ -158,9 +158,14 @@ def _dealings(node: Node) -> Iterator[Finding]:
     """Yield what no partner has taken, and which partners' keys nobody has seen in their logs."""
     with node.database.read() as session:
         dead, known = outbox.in_state(session, outbox.State.DEAD), partners.every(session)
+        pact = pactsending.sendings(session, pactsending.Sent.DEAD)
     if dead:
         names = listed(sorted({each.partner for each in dead}))
         said = f"{len(dead)} events were given up, to {names}: see `bcca partners deliveries`"
+        yield Finding(PARTNERS, True, said)
+    if pact:
+        names = listed(sorted({each.partner for each in pact}))
+        said = f"{len(pact)} events were given up, to {names}: see `bcca pact deliveries`"
         yield Finding(PARTNERS, True, said)
     refused = [each.origin for each in known if each.refused]
     if refused:

@@ -13,9 +13,11 @@ from bcca_node.ledger import guard
 from bcca_node.ledger.guard import Heard
 from bcca_node.ledger.node import Node
 from bcca_node.network import descriptor
+from bcca_node.network.blame import UnbelievedError
 from bcca_node.network.client import Fetcher
 from bcca_node.network.limits import MAX_DESCRIPTOR_BYTES, Patience
-from bcca_protocol.errors import BccaError, PolicyError
+from bcca_node.network.tls import CERT_OPTION, KEY_OPTION
+from bcca_protocol.errors import BccaError, PolicyError, RefusedError, UnavailableError
 from bcca_protocol.keys import VerifierKey
 from bcca_protocol.limits import MAX_CHECKPOINT_BYTES, MAX_CLOCK_SKEW_SECONDS
 from bcca_protocol.policy import LogLine, Policy, WitnessLine
@@ -24,6 +26,17 @@ from bcca_protocol.witness import PLAIN
 LOG = "/log"  # what a log's URL ends in, behind its node's
 PATIENCE = Patience(connect=3.0, read=5.0, total=10.0)  # somebody waits for the answer
 NO_WITNESS = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
+
+HTTPS_PORT = 443
+
+_MEND_TRUST = (
+    "others do not believe it either, unless they know who signed it: have a public authority sign "
+    "one, or set SSL_CERT_FILE here and there to the certificate of the authority that did"
+)
+_MEND_PLAIN = (
+    f"there, and plain http answers: start `bcca serve` with {CERT_OPTION} and {KEY_OPTION}, or a "
+    "proxy that speaks TLS before it"
+)
 
 _AHEAD_OR_BEHIND = {True: "behind", False: "ahead of"}
 
@@ -66,7 +79,13 @@ class _Looking:
             await self._described(url, self._node.origin, self._node.log_key)
         except _OtherNodeError as error:
             return Finding("url", True, f"{url}: {error}")
+        except UnbelievedError as error:
+            return Finding("url", True, f"{error}: {_MEND_TRUST}")
+        except RefusedError as error:
+            return Finding("url", True, f"{error}; {_elsewhere(url)}")
         except BccaError as error:
+            if await self._answers_plainly(url):
+                return Finding("url", True, f"{url}: https is expected {_MEND_PLAIN}")
             return Finding("url", False, f"nobody answers there, start `bcca serve`: {error}")
         return Finding("url", False, f"{url} is this node")
 
@@ -105,10 +124,28 @@ class _Looking:
             return Finding(about, True, str(error))
         return Finding(about, False, f"{line.url} answers")
 
+    async def _answers_plainly(self, url: str) -> bool:
+        """Say whether a node answers by plain http where https belongs, on the same port."""
+        parts = urlsplit(url)
+        if parts.scheme != "https":
+            return False
+        place = parts.netloc if parts.port else f"{parts.netloc}:{HTTPS_PORT}"
+        plain = parts._replace(scheme="http", netloc=place).geturl() + descriptor.PATH
+        try:
+            descriptor.decode(await self._fetcher.get(plain, limit=MAX_DESCRIPTOR_BYTES))
+        except BccaError:
+            return False
+        return True
+
     async def _described(self, url: str, origin: str, key: VerifierKey) -> None:
         """Return if the node at `url` says it is `origin` with that log key."""
-        body = await self._fetcher.get(url + descriptor.PATH, limit=MAX_DESCRIPTOR_BYTES)
-        about = descriptor.decode(body)
+        at = url + descriptor.PATH
+        answer = await self._fetcher.send(at, headers={}, limit=MAX_DESCRIPTOR_BYTES)
+        if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+            raise UnavailableError(f"{at}: answered {answer.status}, it is busy")
+        if answer.status != HTTPStatus.OK:
+            raise RefusedError(f"{at}: answered {answer.status}, where 200 belongs")
+        about = descriptor.decode(answer.body)
         if about.origin != origin:
             raise _OtherNodeError(f"describes itself as {about.origin}, where {origin} belongs")
         if key.encode() not in {each.vkey for each in about.keys}:
@@ -120,6 +157,16 @@ class _Looking:
         except ValueError:
             return
         self.offsets.append(told - self._node.clock())
+
+
+def _elsewhere(url: str) -> str:
+    """Return what to do where somebody answers at a node's URL who is not the node."""
+    path = urlsplit(url).path
+    lost = f"the proxy does not take {path} away before it passes a call on, or " if path else ""
+    return (
+        f"so whoever answers there is not this node: {lost}another service has that address: mend "
+        "what stands there, or url in settings.toml"
+    )
 
 
 def _contradictions(node: Node, heard: Sequence[Heard]) -> Iterator[Finding]:

@@ -71,12 +71,9 @@ def serve(
             f"{data}: another `bcca serve` serves this folder already (process {process(data)}): "
             "one is enough, and stop it first to begin anew"
         )
-    with (
-        open_node(data, keys=not without_keys) as node,
-        _listen(node.settings) as listener,
-        ExitStack() as stack,
-    ):
+    with open_node(data, keys=not without_keys) as node, ExitStack() as stack:
         tls = _tls(node, tls_cert, tls_key)
+        listener = stack.enter_context(_listen(node.settings))
         journal = Journal(sys.stderr.buffer)
         logging.basicConfig(handlers=[journal], level=logging.WARNING)
         server = create_server(node, keep=True, journal=journal, tls=tls)
@@ -102,6 +99,12 @@ def _tls(node: Node, certificate: Path | None, key: Path | None) -> SSLContext |
         raise UnusableError(
             f"url {node.settings.url}: others would ask by http, and with {CERT_OPTION} only https "
             "is answered: write https:// in settings.toml, or set BCCA_URL"
+        )
+    if url.path and not node.settings.proxies:
+        raise UnusableError(
+            f"url {node.settings.url}: with {CERT_OPTION} no proxy takes {url.path} away, and "
+            f"nothing is answered below it: leave {url.path} out of url in settings.toml (BCCA_URL)"
+            f", or leave {CERT_OPTION} out and let a proxy with the certificate take it away"
         )
     context = server_context(certificate, key, at=at)
     tell(*warnings(certificate, host=url.hostname or "", at=at))

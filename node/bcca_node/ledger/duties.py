@@ -44,6 +44,7 @@ class Duties:
         self._longest = longest
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._is_up = threading.Event()
+        self._troubles: dict[int, str] = {}  # of each duty that failed last, in its words
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ending = asyncio.Event()
 
@@ -64,27 +65,27 @@ class Duties:
     async def _keep(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._is_up.set()
-        left = {asyncio.create_task(self._repeat(each)) for each in self._duties}
+        left = {asyncio.create_task(self._repeat(*each)) for each in enumerate(self._duties)}
         await self._ending.wait()
         while left:
             for each in left:
                 each.cancel()  # once is not always enough: what just ended may swallow it
             _, left = await asyncio.wait(left, timeout=1.0)
 
-    async def _repeat(self, duty: Duty) -> None:
+    async def _repeat(self, number: int, duty: Duty) -> None:
         """Do a duty again and again, when it asks for it, or when it is woken.
 
         What fails is told when it begins to fail, and tried again, less and less often.
         """
-        delay, told, chance = self._retry, "", SystemRandom()
+        delay, chance = self._retry, SystemRandom()
         while True:
             try:
                 wait = await duty.do()
-                delay, told = self._retry, ""
+                delay = self._retry
+                self._troubles.pop(number, None)
             except BccaError as error:
-                if str(error) != told:
-                    _LOGGER.warning("%s", error)
-                wait, delay, told = delay, min(2 * delay, self._longest), str(error)
+                self._tell(number, str(error))
+                wait, delay = delay, min(2 * delay, self._longest)
             except Exception:
                 _LOGGER.exception("log %s: a mistake in bcca; report it", self._of)
                 wait = self._longest
@@ -94,3 +95,9 @@ class Duties:
                     await duty.wake.wait()
                 delay = self._retry
             duty.wake.clear()
+
+    def _tell(self, number: int, why: str) -> None:
+        """Tell why a duty fails, once: what all of them need is missing for each of them."""
+        if why not in self._troubles.values():
+            _LOGGER.warning("%s", why)
+        self._troubles[number] = why

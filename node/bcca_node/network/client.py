@@ -273,8 +273,7 @@ def _blamed_on(url: str) -> Iterator[None]:
     try:
         yield
     except (TimeoutError, httpx.TimeoutException) as error:
-        why = blame.unanswered(error.__cause__)
-        raise UnavailableError(f"{showable(url)}: {why}") from error
+        raise blame.unanswered(showable(url), error.__cause__) from error
     except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError) as error:
         reason = str(error) or type(error).__name__
         raise UnavailableError(f"{showable(url)}: {showable(reason[:200])}") from error

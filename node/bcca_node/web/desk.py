@@ -81,7 +81,9 @@ class Desk:
 
 def create_desk(node: Node, press: Press) -> FastAPI:
     """Return the app that is served at the socket of `node`, and nowhere else."""
-    app = FastAPI(title="desk", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="desk", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
+    )
     app.state.node = node
     app.state.desk = Desk(node, press)
     app.include_router(router)

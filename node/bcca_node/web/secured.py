@@ -6,15 +6,46 @@ connections and says nothing would hold as many as he likes.
 
 import asyncio
 import ssl
-from asyncio import Transport
+from asyncio import AbstractEventLoop, Transport
 from typing import Any
 
 from uvicorn.protocols.utils import get_remote_addr
 
+from bcca_node.web.joined import Through
 from bcca_node.web.limits import HEAD_SECONDS
 from bcca_node.web.patience import PatientProtocol, is_one_too_many
 
+PARTING_SECONDS = 0.05  # between one look whether the last answer is on its way and the next
+
 _LOST = (OSError, EOFError)  # what TLS is not agreed for; errors of TLS are OSErrors
+
+
+class Parting(Through):
+    """A connection over TLS that ends once all is sent, also where its other end says nothing.
+
+    asyncio would wait for its last word. Nobody has to (RFC 8446, 6.1), and whoever keeps a
+    connection for later does not look at it: a server that stops would wait for each of those.
+    """
+
+    def __init__(self, secured: Transport, under: Transport, loop: AbstractEventLoop) -> None:
+        """Send by `secured`, which sends by `under`."""
+        super().__init__(secured, loop)
+        self._under = under
+
+    def close(self) -> None:
+        """Say that this is the end, and go."""
+        if not self.is_closing():
+            super().close()
+            self._go()
+
+    def _go(self) -> None:
+        """End once `under` has all, which sends what it has and asks nobody."""
+        if self._under.is_closing():
+            return
+        if self._transport.get_write_buffer_size():
+            self._loop.call_later(PARTING_SECONDS, self._go)
+        else:
+            self._under.close()
 
 
 class Secured(asyncio.Protocol):
@@ -81,7 +112,7 @@ class Secured(asyncio.Protocol):
             transport.abort()
             return
         secured.set_protocol(self._next)
-        self._next.connection_made(secured)
+        self._next.connection_made(Parting(secured, transport, self._loop))
         for each in self._early:
             self._next.data_received(each)
 

@@ -1,15 +1,25 @@
 """`bcca doctor`: what is wrong, in words; exit status 0 only when nothing is."""
 
 import asyncio
+import socket
 import sqlite3
+import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.node.certificates import Authority
 
+from bcca_node.app import create_server
 from bcca_node.ledger.node import Node
 from bcca_node.ledger.publish import publish
+from bcca_node.network.tls import server_context
+from bcca_node.storage import pactsending
+from bcca_node.storage.pactsending import Letter, Sent
 
 
 @pytest.fixture
@@ -213,3 +223,101 @@ def test_doctor_changes_nothing(desk: Any, node: Node) -> None:
     desk.bcca("doctor", data=node)
 
     assert desk.snapshot(node) == before
+
+
+@pytest.fixture
+def answering(
+    loop: Any, new_node: Callable[..., Node], acquaint: Callable[..., None], tmp_path: Path
+) -> Callable[..., Node]:
+    """Serve a node whose URL is https, by TLS or not, and let it have a policy."""
+
+    def serve(*, tls: bool) -> Node:
+        listener = socket.create_server(("127.0.0.1", 0))
+        node = new_node(url=f"https://127.0.0.1:{listener.getsockname()[1]}")
+        acquaint(node)
+        files = Authority(tmp_path).issue("127.0.0.1")
+        context = server_context(*files, at=int(time.time())) if tls else None
+        loop.serve(create_server(node, tls=context), listener)
+        return node
+
+    return serve
+
+
+def test_plain_http_where_others_ask_by_https_is_wrong_and_told_with_what_to_do(
+    desk: Any, answering: Callable[..., Node]
+) -> None:
+    node = answering(tls=False)
+    ran = desk.bcca("doctor", data=node)
+
+    [line] = [each for each in ran.out.splitlines() if " url: " in each]
+    assert ran.status == 1
+    assert line.startswith(f"WRONG url: {node.settings.url}: https is expected there, and plain")
+    assert "start `bcca serve` with --tls-cert and --tls-key, or a proxy that" in line
+
+
+def test_a_certificate_of_its_own_that_nobody_believes_is_wrong_and_told(
+    desk: Any, answering: Callable[..., Node]
+) -> None:
+    node = answering(tls=True)
+    ran = desk.bcca("doctor", data=node)
+
+    [line] = [each for each in ran.out.splitlines() if " url: " in each]
+    assert ran.status == 1
+    assert line.startswith(f"WRONG url: {node.settings.url}/.well-known/bcca.json: its certificate")
+    assert "SSL_CERT_FILE" in line
+
+
+class Another(BaseHTTPRequestHandler):
+    """Some other service: 404 to everything, but a page of its own below /page."""
+
+    def do_GET(self) -> None:
+        body = b"<h1>welcome</h1>" if self.path.startswith("/page") else b""
+        self.send_response(200 if body else 502 if self.path.startswith("/down") else 404)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_somebody_else_at_its_own_url_is_wrong_and_nobody_at_all_is_not(
+    desk: Any,
+    new_node: Callable[..., Node],
+    acquaint: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Another) as server:
+        threading.Thread(target=server.serve_forever).start()
+        base = f"http://127.0.0.1:{server.server_port}"
+        node = new_node(url=base)
+        acquaint(node)
+
+        def line(url: str) -> str:
+            monkeypatch.setenv("BCCA_URL", url)
+            ran = desk.bcca("doctor", data=node)
+            [found] = [each for each in ran.out.splitlines() if " url: " in each]
+            return str(found)
+
+        other, lost, page = line(base), line(f"{base}/bcca"), line(f"{base}/page")
+        down = line(f"{base}/down")  # a proxy whose node is not started
+        server.shutdown()
+    nobody = line(base)
+
+    assert other.startswith(f"WRONG url: {base}/.well-known/bcca.json: answered 404, where 200")
+    assert "so whoever answers there is not this node: another service has that address" in other
+    assert lost.startswith("WRONG url: ")
+    assert "the proxy does not take /bcca away before it passes a call on, or another" in lost
+    assert page.startswith("WRONG url: ")
+    assert down.startswith("ok    url: nobody answers there, start `bcca serve`: ")
+    assert nobody.startswith("ok    url: nobody answers there, start `bcca serve`: ")
+
+
+def test_what_was_given_up_for_a_pact_partner_is_told(desk: Any, node: Node) -> None:
+    letter = Letter(partner="pact:buyer", event="e1", what="request", body=b"{}")
+    with node.database.write() as session:
+        number = pactsending.send(session, letter, node.clock())
+        pactsending.settle(session, number, Sent.DEAD, "answered 400: no", refused=True)
+    ran = desk.bcca("doctor", data=node)
+
+    assert "1 events were given up, to pact:buyer: see `bcca pact deliveries`" in ran.out

@@ -45,8 +45,12 @@ def test_it_says_where_it_listens_answers_and_stops_cleanly(serving: Callable[..
     running, said, url = serving()
     descriptor = httpx.get(f"{url}/.well-known/bcca.json", trust_env=False).json()
     health = httpx.get(f"{url}/healthz", trust_env=False).status_code
+    with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as stream:
+        stream.sendall(b"\x16\x03\x01\r\n\r\n")  # whoever speaks TLS here
+        stream.recv(65_536)
     running.send_signal(signal.SIGTERM)
     out, err = running.communicate(timeout=30)
+    *asked, no_request = err.splitlines()
 
     assert said.startswith("cathode.example/bcca listens on http://127.0.0.1:")
     assert "for others http://cathode.example" in said
@@ -54,7 +58,8 @@ def test_it_says_where_it_listens_answers_and_stops_cleanly(serving: Callable[..
     assert descriptor["witness"] == "http://cathode.example/witness"
     assert health == 200
     assert (running.returncode, out) == (0, "")
-    assert routes(err) == ["/.well-known/bcca.json", "/healthz"]
+    assert routes("\n".join(asked)) == ["/.well-known/bcca.json", "/healthz"]
+    assert json.loads(no_request)["what"] == "Invalid HTTP request received."
 
 
 def test_without_keys_it_witnesses_nobody_and_ctrl_c_is_quiet(

@@ -89,6 +89,21 @@ def test_a_url_of_http_is_refused_with_what_to_do(
     assert "write https:// in settings.toml, or set BCCA_URL" in said
 
 
+def test_a_url_with_a_path_is_refused_before_anything_listens_unless_a_proxy_takes_it_away(
+    desk: Any, new_node: Callable[..., Node], authority: Authority
+) -> None:
+    port = free_port()
+    node = new_node(url="https://cathode.example/bcca", port=port)
+    with socket.create_server(("127.0.0.1", port)):  # else it would say that it cannot listen
+        said = refused(desk, node, *tls(*authority.issue("cathode.example")))
+    named = new_node("named.example", url=node.settings.url, port=0, proxies="127.0.0.1")
+    over = refused(desk, named, *tls(*authority.issue("cathode.example", first=-9, last=-1)))
+
+    assert "url https://cathode.example/bcca: with --tls-cert no proxy takes /bcca away" in said
+    assert "leave /bcca out of url in settings.toml (BCCA_URL), or leave --tls-cert out" in said
+    assert "the certificate ended on" in over
+
+
 def test_half_of_it_an_ended_certificate_and_a_key_for_everybody_are_one_sentence(
     desk: Any, new_node: Callable[..., Node], authority: Authority
 ) -> None:
