@@ -99,6 +99,11 @@ class Side:
         found = self.kept(*Sent)
         return [json.loads(each.body)["data"] for each in found if each.what == kind]
 
+    def heard_from(self, partner: str) -> None:
+        """Do what is done when a partner has told something."""
+        with self.node.database.write() as session:
+            pactsending.wake(session, partner, self.clock.now)
+
     def open(self) -> list[Asked]:
         with self.node.database.read() as session:
             return pactevents.open_requests(session)

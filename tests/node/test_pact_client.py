@@ -329,6 +329,14 @@ def test_json_by_another_name_is_read(
     assert len(listed(node, partner)) == 5
 
 
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [(b"", "answered 404"), (b" \n", "answered 404"), (b"no\n", "answered 404: no")],
+)
+def test_a_reason_is_told_where_there_is_one(body: bytes, line: str) -> None:
+    assert client.said(Answer(status=404, content_type="", body=body)) == line
+
+
 @pytest.mark.parametrize("status", [400, 403, 404, 500, 501])
 def test_a_list_that_is_refused_is_told_with_its_status(
     node: Node, host: ForeignHost, partner: PactPartner, status: int

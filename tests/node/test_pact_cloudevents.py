@@ -220,3 +220,22 @@ def test_in_every_database_nothing_is_left_of_who_is_forgotten(database: Databas
         assert pactevents.all_wanted(session) == []
         assert [each.partner for each in pactsending.sendings(session, *Sent)] == ["pact:other"]
         assert pactfetch.waiting(session, WHO) == pactnews.beginning(session, WHO) == 0
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        ('{"b":1.50,"a":["x"]}', '{ "a" : ["\\u0078"], "b" : 1.50 }', True),
+        ('{"a":"1.5"}', '{"a":1.5}', False),
+        ('{"a":1e400}', '{"a":2e400}', False),
+        ('{"a":[1,2]}', '{"a":[2,1]}', False),
+        (f'{{"a":{"[" * 900}{"]" * 900}}}', f'{{"a":{"[" * 899}{"]" * 899}}}', False),
+        ('{"a":123456789012345678901234567890}', '{"a":123456789012345678901234567891}', False),
+    ],
+)
+def test_an_event_is_the_same_if_it_says_the_same(one: str, other: str, alike: bool) -> None:
+    digests = [
+        cloudevents.decode(json.dumps({**WHOLE, "data": 0}).replace(": 0}", f": {told}}}").encode())
+        for told in (f'{{"requestEventId":"1","pfs":[{each}]}}' for each in (one, other))
+    ]
+    assert (digests[0].digest == digests[1].digest) is alike

@@ -19,9 +19,11 @@ from tests.node.pact_pair import (
     serve_at,
 )
 
+from bcca_node.cli import main
 from bcca_node.ledger.node import Node
 from bcca_node.pact import asking, post
 from bcca_node.pact.clients import Theirs
+from bcca_node.pact.post import MAX_REFUSALS
 from bcca_node.partners.outbox import GIVE_UP_AFTER, LEAST_ATTEMPTS, LONGEST_PAUSE, Delivered
 from bcca_node.storage import grants, pactsending
 from bcca_node.storage.grants import Grant, Scope
@@ -172,7 +174,7 @@ def test_whoever_issued_nothing_is_told_without_a_token(
     assert "authorization" not in made.heard[0][0].lower()
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 429, 500, 503])
+@pytest.mark.parametrize("status", [401, 403, 408, 429, 500, 503])
 def test_a_host_that_cannot_now_rests_and_is_told_the_same_bytes_later(
     seller: Side, buyer: Foreign, clock: Clock, status: int
 ) -> None:
@@ -202,6 +204,60 @@ def test_an_event_that_a_host_refuses_holds_up_no_other(
     assert (done.delivered, again.delivered) == (1, 1)
     assert states(seller) == [Sent.WAITING, Sent.DELIVERED, Sent.DELIVERED]
     assert "answered 400" in seller.kept(Sent.WAITING)[0].told
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 413, 415, 422])
+def test_an_event_that_is_refused_as_it_is_is_tried_a_few_times_in_about_an_hour(
+    seller: Side, buyer: Foreign, clock: Clock, status: int
+) -> None:
+    buyer.statuses[:] = [status] * 99
+    number = put(seller)
+    for _ in range(MAX_REFUSALS - 1):
+        assert deliver(seller).dead == 0
+        seller.heard_from("pact:buyer")  # that somebody is there mends nothing
+        assert deliver(seller) == Delivered()
+        clock.now = seller.kept(Sent.WAITING)[0].next_at
+    done = deliver(seller)
+    [dead] = seller.kept(Sent.DEAD)
+
+    assert START + 3_600 < clock.now < START + 2 * 3_600
+    assert (done.dead, len(buyer.events)) == (1, MAX_REFUSALS)
+    assert dead.told == f"answered {status}"  # it gave no reason
+    assert "; given up: have it mended there, or correct the URL here" in done.troubles[0][1]
+    assert f"`bcca pact deliveries --again {number}`" in done.troubles[0][1]
+    clock.now += GIVE_UP_AFTER
+    assert deliver(seller) == Delivered()
+
+
+def test_what_was_refused_and_given_up_is_sent_again_when_the_operator_says_so(
+    seller: Side, buyer: Foreign, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    buyer.statuses[:] = [400] * MAX_REFUSALS
+    number = put(seller)
+    for _ in range(MAX_REFUSALS):
+        deliver(seller)
+        clock.now += LONGEST_PAUSE
+    asked = ["pact", "deliveries", "--data", str(seller.node.settings.data)]
+    status, shown = main(asked), capsys.readouterr().out
+    main([*asked, "--again", str(number)])
+
+    assert status == 3
+    assert "dead" in shown
+    assert "answered 400" in shown
+    assert deliver(seller).delivered == 1
+    assert buyer.events == [{"id": "e1"}] * (MAX_REFUSALS + 1)
+
+
+def test_a_host_that_was_away_for_long_and_then_refuses_once_is_asked_again(
+    seller: Side, buyer: Foreign, clock: Clock
+) -> None:
+    buyer.statuses[:] = [503] * MAX_REFUSALS + [404]
+    put(seller)
+    for _ in range(MAX_REFUSALS + 2):
+        assert deliver(seller).dead == 0
+        clock.now += LONGEST_PAUSE
+
+    assert states(seller) == [Sent.DELIVERED]
 
 
 def test_a_dead_partner_is_given_up_after_72_hours_of_the_nodes_clock(

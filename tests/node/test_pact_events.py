@@ -1,5 +1,7 @@
 """Events of PACT between two nodes: each taken once, each request answered once (SPEC 16.4)."""
 
+import hashlib
+import json
 from collections.abc import Callable
 
 import pytest
@@ -201,6 +203,55 @@ def test_the_same_bytes_again_change_nothing_and_other_bytes_are_refused(
     assert len(inbox(seller)) == 1
 
 
+def test_an_event_that_is_built_anew_for_a_retry_is_the_same_event(
+    seller: Side, buyer: Side, client: Foreigner
+) -> None:
+    event = client.event(CREATED, {"productId": [URN + "P1"], "validOn": "2026-01-01T00:00:00Z"})
+    later = {**event, "time": "2027-01-15T08:00:09Z", "traceparent": "00-1"}
+    turned = dict(reversed(later.items())) | {"data": dict(reversed(event["data"].items()))}  # type: ignore[attr-defined]  # an object
+    spaced = json.dumps(turned, indent=2).encode()
+    again = [client.post(each).status_code for each in (event, later, turned, spaced)]
+    others: list[dict[str, object]] = [
+        {"data": {"productId": [URN + "P1"]}},
+        {"type": PUBLISHED, "data": {"pfIds": ["00000000-0000-4000-8000-00000000000a"]}},
+        {"source": buyer.url + "/another"},
+    ]
+
+    assert again == [200] * 4
+    assert [client.post({**later, **each}).status_code for each in others] == [400] * 3
+    assert len(seller.open()) == len(inbox(seller)) == 1
+
+
+def test_an_answer_that_is_built_anew_for_a_retry_is_the_same_answer(
+    seller: Side, buyer: Side, client: Foreigner
+) -> None:
+    name = "00000000-0000-4000-8000-00000000000a"
+    wanted = asking.ask(seller.node, seller.partner("buyer"), [URN + "P1"])
+    told = {"requestEventId": wanted.event, "pfs": [{"id": name, "pcf": {"x": 1.50, "y": "2"}}]}
+    event = client.event(FULFILLED, told)
+    turned = {"pfs": [{"pcf": {"y": "2", "x": 1.5}, "id": name}], "requestEventId": wanted.event}
+    answers = [
+        client.post({**event, "time": "2027-01-15T08:00:09Z", "data": each})
+        for each in (told, turned, {**told, "pfs": [{"id": name, "pcf": {"x": "1.5", "y": "2"}}]})
+    ]
+
+    assert [each.status_code for each in answers] == [200, 200, 400]
+    assert [each.answer for each in seller.asked()] == [event["id"]]
+    assert len(held(seller)) == 1
+
+
+def test_the_same_bytes_are_known_again_after_an_update(
+    seller: Side, buyer: Side, client: Foreigner
+) -> None:
+    event = json.dumps(client.event(CREATED, {"productId": [URN + "P1"]}, id="e/1")).encode()
+    with seller.node.database.write() as session:
+        digest = hashlib.sha256(event).digest()  # as earlier versions kept it
+        pactevents.take(session, "pact:buyer", "e/1", digest, seller.clock.now)
+
+    assert client.post(event).status_code == 200
+    assert client.post(event.replace(b"P1", b"P2")).status_code == 400
+
+
 def test_a_replay_after_the_bytes_are_forgotten_makes_no_second_request(
     seller: Side, buyer: Side, client: Foreigner
 ) -> None:
@@ -306,6 +357,25 @@ def test_a_footprint_that_cannot_be_kept_keeps_out_no_other(
     assert (asked.state, asked.footprints, kept.id) == (Answer.FULFILLED, (name,), name)
     assert "number 1" in asked.message
     assert b"fatal" in kept.problems
+
+
+def test_an_answer_in_which_nothing_has_an_identity_is_refused_and_the_request_stays_open(
+    buyer: Side, seller: Side, client: Foreigner
+) -> None:
+    name = "00000000-0000-4000-8000-00000000000a"
+    wanted = asking.ask(seller.node, seller.partner("buyer"), [URN + "P1"])
+    nobody: list[list[object]] = [[{"id": "1"}], [7, "x", None, []], [{}], [{"id": None}]]
+    for pfs in nobody:
+        told = {"requestEventId": wanted.event, "pfs": pfs}
+        answer = client.post(client.event(FULFILLED, told, id="e/1"))
+        assert (answer.status_code, answer.json()["code"]) == (400, "BadRequest"), pfs
+        assert "UUID" in answer.json()["message"]
+        assert [each.state for each in seller.asked()] == [Answer.OPEN]
+    assert held(seller) == []
+
+    proper = {"requestEventId": wanted.event, "pfs": [{"id": name}]}
+    assert client.post(client.event(FULFILLED, proper, id="e/1")).status_code == 200
+    assert [(e.state, e.footprints) for e in seller.asked()] == [(Answer.FULFILLED, (name,))]
 
 
 def test_whoever_is_no_partner_any_more_leaves_nothing_behind(

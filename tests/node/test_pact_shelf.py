@@ -11,6 +11,7 @@ from bcca_node.cli import main
 from bcca_node.ledger.node import Node
 from bcca_node.pact import extension, model, rendering, shelf
 from bcca_node.pact.criteria import Criteria
+from bcca_node.partners import parts
 from bcca_node.storage import grants, pactshelf
 from bcca_node.storage.grants import Scope
 from bcca_protocol import statement
@@ -55,6 +56,31 @@ def test_pages_of_every_size_are_the_whole_list_once(counter: Counter, limit: in
         assert len(set(whole)) == len(whole)
         first = counter.ask(who, f"/3/footprints?limit={limit}").json()["data"]
         assert len(first) == min(limit, len(whole))
+
+
+def test_a_part_number_of_a_partner_is_understood_in_its_lists_and_in_no_others(
+    shop: Shop, counter: Counter
+) -> None:
+    assert counter.products("buyer", "?productId=Cell-77") == []
+    pairs = {"buyer": [("Cell-77", "granted"), ("x", "b"), ("Shut", "closed")], "rival": []}
+    pairs["rival"] = [("r", "c"), ("s", "granted")]
+    for who, known in pairs.items():
+        parts.note(shop.node, shop.partners[who], [(name, URN + ours) for name, ours in known])
+    assert counter.products("buyer", "?productId=Cell-77") == []  # noted, and confirmed by nobody
+    for who in pairs:
+        parts.confirm(shop.node, shop.partners[who])
+
+    assert counter.products("buyer", "?productId=Cell-77") == ["granted"]
+    assert counter.products("buyer", "?productId=cELL-77&status=active") == ["granted"]
+    both = f"?productId=cell-77&productId={URN}a&productId=X&limit=1"
+    assert counter.products("buyer", both) == ["a", "b", "granted"]
+    assert counter.products("buyer", f"?productId={URN}a") == ["a"]
+    for theirs in ("r", "s", "shut"):
+        assert counter.products("buyer", f"?productId={theirs}") == []
+    assert counter.products("rival", "?productId=s") == []
+    assert counter.products("rival", "?productId=r") == ["c"]
+    assert counter.products("rival", "?productId=cell-77") == []
+    assert counter.products("friend", "?productId=cell-77") == []
 
 
 def test_a_statement_granted_by_name_is_listed_last_and_once(shop: Shop, counter: Counter) -> None:

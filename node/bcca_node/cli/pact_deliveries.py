@@ -16,7 +16,9 @@ def add(group: typer.Typer) -> None:
 
 
 def deliveries(data: DataOption, again: AgainOption = None, as_json: JsonOption = False) -> int:
-    """List what waits to be delivered to PACT partners, and what was given up after 72 hours.
+    """List what waits to be delivered to PACT partners, and what was given up.
+
+    That is what nobody took for 72 hours, and what was refused again and again for an hour.
 
     `bcca serve` delivers. The exit status is 3 if something was given up.
     """

@@ -168,5 +168,5 @@ def _require_found(url: str, answer: Answer) -> None:
 
 def said(answer: Answer) -> str:
     """Return in a line what a host answered in the place of what was asked for."""
-    words = answer.body[:MAX_SAID_BYTES].decode(errors="replace")
-    return f"answered {answer.status}: {showable(words)}"
+    words = showable(answer.body[:MAX_SAID_BYTES].decode(errors="replace").strip())
+    return f"answered {answer.status}: {words}" if words else f"answered {answer.status}"

@@ -4,8 +4,9 @@ Here it is said what an event is, not what it does. Footprints and criteria in i
 that came: they are judged where they are used.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from types import MappingProxyType
 from typing import Annotated, Literal, TypeAlias
 from urllib.parse import SplitResult, urlsplit
@@ -14,6 +15,7 @@ from uuid import uuid4
 import msgspec
 
 from bcca_node.network.limits import MAX_URL_CHARS
+from bcca_node.pact.reading import MAX_FOOTPRINT_BYTES
 from bcca_protocol import period, wire
 from bcca_protocol.errors import LimitError, MalformedError
 from bcca_protocol.wire import showable
@@ -105,12 +107,17 @@ Told: TypeAlias = Created | Fulfilled | Rejected | Published
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """An event; `source` is as it was written, `id` opaque, and unique for its teller alone."""
+    """An event; `source` is as it was written, `id` opaque, and unique for its teller alone.
+
+    `digest` is the SHA-256 of what it says: the same for an event that is built anew, with another
+    `time` or order of members, and another one for other data, type or source.
+    """
 
     id: str
     source: str
     time: str
     told: Told
+    digest: bytes
 
 
 class _Comment(Wire, frozen=True):
@@ -126,6 +133,9 @@ _FULFILLED = msgspec.json.Decoder(Fulfilled)
 _REJECTED = msgspec.json.Decoder(Rejected)
 _PUBLISHED = msgspec.json.Decoder(Published)
 _ENCODER = msgspec.json.Encoder()
+# Any JSON, a number as it was written, and the same with the members of its objects in order.
+_VALUE = msgspec.json.Decoder(float_hook=lambda number: msgspec.Raw(number.encode()))
+_ORDERED = msgspec.json.Encoder(order="deterministic")
 
 
 def new_id() -> str:
@@ -155,11 +165,14 @@ def decode(body: bytes) -> Event:
     for name, text in (("id", envelope.id), ("source", envelope.source)):
         if showable(text) != text:
             raise MalformedError(f"event: its {name} has characters that are not shown: leave out")
+    told = _told(envelope.type, bytes(envelope.data))
+    said = (envelope.type.encode(), envelope.source.encode(), *_values(told))
     return Event(
         id=envelope.id,
         source=envelope.source,
         time=envelope.time,
-        told=_told(envelope.type, bytes(envelope.data)),
+        told=told,
+        digest=sha256(b"".join(sha256(each).digest() for each in said)).digest(),
     )
 
 
@@ -195,6 +208,28 @@ def _told(kind: str, data: bytes) -> Told:
         f"event: its type is {showable(kind)!r}, and there are {CREATED}, {FULFILLED}, {REJECTED} "
         f"and {PUBLISHED}"
     )
+
+
+def _values(told: Told) -> Iterator[bytes]:
+    """Yield what is read of an event, each piece as it would be whoever wrote it."""
+    match told:
+        case Created(data=data):
+            yield _canonical(data)
+        case Fulfilled(request_event_id=name, pfs=pfs):
+            yield name.encode()
+            yield from (_canonical(bytes(each)) for each in pfs)
+        case _:
+            yield _ENCODER.encode(told)
+
+
+def _canonical(data: bytes) -> bytes:
+    """Return JSON with its members in order and numbers as written; as it came if unreadable."""
+    if len(data) > MAX_FOOTPRINT_BYTES:  # no footprint: nothing of it is kept
+        return data
+    try:
+        return _ORDERED.encode(_VALUE.decode(data))
+    except (ValueError, RecursionError):  # half a character, or too deep: its reader says so
+        return data
 
 
 def _parts(text: str, base: str) -> SplitResult | None:

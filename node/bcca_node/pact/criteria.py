@@ -7,6 +7,7 @@ counts as not given.
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Self
 from urllib.parse import unquote, unquote_plus
@@ -94,7 +95,14 @@ class Criteria(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_impossible(self) -> bool:
-        """Say whether no footprint can be meant: by a status that there is not."""
+        """Say whether no footprint can be meant: by a status that there is not, or by its times.
+
+        What begins after one moment, holds at a second and ends before a third has these in order.
+        """
+        times = (self.valid_after, self.valid_on, self.valid_before)
+        given = [each for each in times if each is not None]
+        if any(late <= early for early, late in pairwise(given)):
+            return True
         return bool(self.statuses) and self.statuses.isdisjoint(_IS_DEPRECATED)
 
     @property

@@ -25,8 +25,9 @@ _DAY = 86_400
 def take(node: Node, caller: PactPartner, body: bytes) -> bool:
     """Take the event in `body`, all of it or nothing, and say whether it is new.
 
-    Raises MalformedError, LimitError for what is no event of `caller`, ConflictError for another
-    event under a name that was taken, StrangerError for whoever is no partner any more, FullError.
+    Raises MalformedError, LimitError for what is no event of `caller`, ConflictError for one that
+    says something else under a name that was taken, StrangerError for whoever is no partner any
+    more, FullError.
     """
     event = cloudevents.decode(body)
     at = node.clock()
@@ -44,18 +45,19 @@ def take(node: Node, caller: PactPartner, body: bytes) -> bool:
 
 def _is_new(session: Session, partner: PactPartner, event: Event, body: bytes, at: int) -> bool:
     """Note that an event is taken; say whether that is new. Raises ConflictError, FullError."""
-    digest, origin = hashlib.sha256(body).digest(), partner.origin
+    origin = partner.origin
     known = pactevents.taken(session, origin, event.id)
     if known is not None:
-        if known != digest:
+        # What an earlier version took is known by the digest of its bytes.
+        if known not in {event.digest, hashlib.sha256(body).digest()}:
             raise ConflictError(
-                f"event {showable(event.id)}: taken before, with other bytes: what is new has "
-                "another id"
+                f"event {showable(event.id)}: taken before, with another type, source or data: "
+                "what is new has another id"
             )
         return False
     if pactevents.taken_since(session, origin, at - _DAY) >= MAX_A_DAY:
         raise FullError(f"{origin} has sent {MAX_A_DAY} events in a day: the next one waits")
-    pactevents.take(session, origin, event.id, digest, at)
+    pactevents.take(session, origin, event.id, event.digest, at)
     return not _is_remembered(session, origin, event)
 
 

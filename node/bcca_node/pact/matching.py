@@ -6,10 +6,10 @@ from itertools import accumulate
 from sqlmodel import Session
 
 from bcca_node.ledger.node import Node
-from bcca_node.pact import paging, shelf
+from bcca_node.pact import naming, paging, shelf
 from bcca_node.pact.criteria import Criteria
 from bcca_node.pact.paging import START
-from bcca_node.partners import answers, parts
+from bcca_node.partners import answers
 from bcca_node.sharing import access
 from bcca_node.storage import grants, logs, pactnews, pactshelf, recipes, statements
 from bcca_node.storage.grants import Grant, Scope
@@ -34,13 +34,13 @@ def standing(session: Session, origin: str) -> tuple[object, ...]:
 
 
 def seen(session: Session, node: Node, partner: PactPartner, criteria: Criteria) -> list[Card]:
-    """Return what a partner asks for and may see, the newest first; only current footprints.
+    """Return what a partner asks for and may see, the newest first.
 
-    Deprecated ones answer only who asks for them by their status.
+    Deprecated footprints are among them, as in a list, unless another status is asked for.
     """
     if criteria.is_impossible:
         return []
-    wanted = _current(_named(session, partner.origin, criteria))
+    wanted = naming.wanted(session, partner.origin, criteria)
     rights = access.standing(node, shelf.caller(partner)).rights
     cards, _ = paging.page(session, rights, wanted, START, MAX_ANSWERED)
     held = list(accumulate(card.size for card in cards))
@@ -50,9 +50,12 @@ def seen(session: Session, node: Node, partner: PactPartner, criteria: Criteria)
 def promised(session: Session, request: Request, criteria: Criteria) -> list[Card]:
     """Return what answers a request that the operator accepted: the best of each product.
 
-    Left out is what was granted, and taken back or over since it was accepted.
+    Left out is what was granted, and taken back or over since it was accepted. What is deprecated
+    is granted anew only to who asks for it by its status: what holds is yet to be made.
     """
-    wanted = _current(_named(session, request.partner, criteria))
+    if criteria.is_impossible:
+        return []
+    wanted = _current(naming.wanted(session, request.partner, criteria))
     if request.product:
         values = {*wanted.terms.get(Term.PRODUCT, ()), request.product.lower()}
         wanted = wanted._replace(terms={**wanted.terms, Term.PRODUCT: sorted(values)})
@@ -73,7 +76,9 @@ def product_called(session: Session, partner: str, name: str) -> str | None:
     """Return the product of this node that `name` is, or that both sides say it is."""
     known = Wanted(terms={Term.PRODUCT: (name.lower(),)})
     found = pactshelf.walk(session, known, BEGINNING, 1)
-    return found[0].product if found else parts.resolve(session, partner, name)
+    if found:
+        return found[0].product
+    return naming.products(session, partner, [name.lower()]).get(name.lower())
 
 
 def contents(session: Session, cards: Sequence[Card]) -> list[bytes]:
@@ -99,16 +104,6 @@ def grant(node: Node, session: Session, request: Request, cards: Sequence[Card])
                 why=f"request {request.id}",
             ),
         )
-
-
-def _named(session: Session, partner: str, criteria: Criteria) -> Wanted:
-    """Return what is asked for, with the products that the partner's part numbers are here."""
-    wanted, named = criteria.wanted(), criteria.terms.get(Term.PRODUCT, ())
-    ours = {parts.resolve(session, partner, each) for each in named} - {None}
-    if not ours:
-        return wanted
-    values = {*named, *(each.lower() for each in ours if each is not None)}
-    return wanted._replace(terms={**wanted.terms, Term.PRODUCT: sorted(values)})
 
 
 def _current(wanted: Wanted) -> Wanted:

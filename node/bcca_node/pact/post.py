@@ -14,6 +14,7 @@ from bcca_node.pact.client import Host
 from bcca_node.partners.outbox import (
     GIVE_UP_AFTER,
     LEAST_ATTEMPTS,
+    LONGEST_PAUSE,
     MAX_AT_ONCE,
     MAX_PARTNERS_AT_ONCE,
     MAX_TOLD_CHARS,
@@ -27,7 +28,12 @@ from bcca_node.storage.pactclients import PactPartner
 from bcca_node.storage.pactsending import Sending, Sent
 from bcca_protocol.errors import RefusedError, UnavailableError, UnusableError
 
+MAX_REFUSALS = 5  # of one event, over about an hour: who deploys anew has mended it by then
+FIRST_REFUSED_PAUSE = 60  # seconds, four times as long after each refusal: 1, 4, 16, 60 minutes
 TURN_SECONDS = 60.0  # after which a partner that answers slowly waits for its next turn
+
+# No answer to one event: whoever may not, cannot now, or has to wait may take all of them later.
+_PASSING = PASSING - {HTTPStatus.NOT_FOUND}  # nobody is where the URL leads: the event is refused
 
 
 def is_due(node: Node) -> bool:
@@ -94,7 +100,7 @@ class _Round:
                 pactsending.settle(session, each.number, Sent.DELIVERED)
             self.delivered += 1
             return True
-        if answer.status in PASSING or answer.status < HTTPStatus.BAD_REQUEST:
+        if answer.status in _PASSING or answer.status < HTTPStatus.BAD_REQUEST:
             self._failed(each, client.said(answer))
             return False
         self._refused(each, client.said(answer))
@@ -102,29 +108,38 @@ class _Round:
 
     def _failed(self, each: Sending, why: str) -> None:
         """Let the partner rest, and give up what has been tried for too long."""
-        at, self.trouble, told = self._node.clock(), why, why[:MAX_TOLD_CHARS]
+        at, self.trouble, told, dead = self._node.clock(), why, why[:MAX_TOLD_CHARS], 0
         with self._node.database.write() as session:
             pactsending.settle(session, each.number, Sent.WAITING, told)
             tried = max(1, pactsending.attempts(session, self.partner))
             if tried >= LEAST_ATTEMPTS:
-                since = at - GIVE_UP_AFTER
-                self.dead += pactsending.give_up(session, self.partner, since, told)
+                dead = pactsending.give_up(session, self.partner, at - GIVE_UP_AFTER, told)
             pactsending.rest(session, self.partner, at + pause(tried))
+        if dead:
+            self.dead += dead
+            self.trouble = f"{why}; {dead} given up: see `bcca pact deliveries`"
 
     def _refused(self, each: Sending, why: str) -> None:
         """Let one event rest that its partner does not take, or give it up; the others go on.
 
-        A host that is mended takes it then: of a request there is one answer, and it is this.
+        Such an answer does not change by itself: a host that is mended within the hour takes the
+        event then, and after that somebody has to look.
         """
-        at, self.trouble, told = self._node.clock(), why, why[:MAX_TOLD_CHARS]
-        tried = each.attempts + 1
+        at, self.trouble, tried = self._node.clock(), why, each.attempts + 1
+        is_final = each.refused and tried >= MAX_REFUSALS
         is_late = tried >= LEAST_ATTEMPTS and each.created <= at - GIVE_UP_AFTER
-        state = Sent.DEAD if is_late else Sent.WAITING
-        self.dead += is_late
+        is_dead = is_final or is_late
         with self._node.database.write() as session:
-            pactsending.settle(session, each.number, state, told, refused=True)
-            until = at + pause(tried)
+            state = Sent.DEAD if is_dead else Sent.WAITING
+            pactsending.settle(session, each.number, state, why[:MAX_TOLD_CHARS], refused=True)
+            until = at + _refused_pause(tried)
             pactsending.rest(session, self.partner, until, only=each.number)
+        if is_dead:
+            self.dead += 1
+            self.trouble = (
+                f"{why}; given up: have it mended there, or correct the URL here, then "
+                f"`bcca pact deliveries --again {each.number}`"
+            )
 
     def _give_up(self, why: str) -> None:
         with self._node.database.write() as session:
@@ -139,3 +154,8 @@ async def _posted(host: Host, fetcher: Fetcher, body: bytes) -> Answer:
     url = host.partner.url.rstrip("/") + client.EVENTS
     headers = {"content-type": client.CLOUD_EVENT}
     return await fetcher.send(url, headers=headers, body=body, limit=client.MAX_ANSWER_BYTES)
+
+
+def _refused_pause(tried: int) -> int:
+    """Return how many seconds to wait with an event that was refused at so many tries."""
+    return min(FIRST_REFUSED_PAUSE << 2 * min(tried - 1, 8), LONGEST_PAUSE)

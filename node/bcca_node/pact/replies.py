@@ -59,7 +59,7 @@ def receive(
     """
     told = wire.read(created.data, _TOLD, what="data of a request")
     for name in _LISTS & told.keys():
-        if not isinstance(told[name], list):
+        if told[name] is not None and not isinstance(told[name], list):
             raise MalformedError(f"data.{name}: no array, where an event has one of texts")
     criteria = Criteria.from_event(told)
     asked = Asked(
@@ -183,10 +183,11 @@ class _Reply:
                 error = Error(code=why.code, message=why.words[:MAX_MESSAGE_CHARS])
                 told = Rejected(request_event_id=asked.event, error=error)
                 self._tell(Answer.REJECTED, told)
-            case [first, *_] as found:
+            case found:
                 if self.request is not None:
-                    name = first.commitment
-                    self._say(Remark(kind="fulfilled", product=first.product, commitment=name))
+                    best = next((each for each in found if not each.deprecated), found[0])
+                    name = best.commitment
+                    self._say(Remark(kind="fulfilled", product=best.product, commitment=name))
                     matching.grant(self.node, self.session, self.request, found)
                 shelf.note(self.node, asked.partner, found)
                 pfs = tuple(map(msgspec.Raw, matching.contents(self.session, found)))
@@ -216,6 +217,12 @@ def _declined(session: Session, request: Request) -> _Why:
 
 def _hopeless(asked: Asked, request: Request | None, criteria: Criteria, at: int) -> _Why | None:
     """Return why there will be no footprints, None where there may be some."""
+    if criteria.is_impossible:
+        words = (
+            "no footprint can meet these criteria: its status is Active or Deprecated, and "
+            "validAfter, validOn and validBefore follow each other"
+        )
+        return _Why(code="NotFound", words=words)
     if request is None:
         return _Why(code="NotFound", words="no footprint that you may see matches these criteria")
     if not any(map(_NAMING.fullmatch, criteria.terms[Term.PRODUCT])):

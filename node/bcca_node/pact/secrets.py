@@ -27,8 +27,9 @@ def seal(node: Node, partner: PactPartner, secret: str) -> str:
     content = secret.encode()
     if not 0 < len(content) <= MAX_SECRET_BYTES or not secret.isascii() or not secret.isprintable():
         raise UnusableError(
-            f"the client secret of {partner.origin} is {len(content)} bytes that a request can or "
-            f"cannot hold: write one line of 1 to {MAX_SECRET_BYTES} printable ASCII characters"
+            f"the client secret of {partner.origin} has {len(content)} bytes, some of which are "
+            f"not allowed or too many: write one line of 1 to {MAX_SECRET_BYTES} printable ASCII "
+            "characters, which are A-Z, a-z, 0-9, the space and the signs of an English keyboard"
         )
     to = X25519PublicKey.from_public_bytes(node.keystore.record(Role.SEAL).key.public)
     return b64(_suite().encrypt(content, to, info=_info(node, partner)))

@@ -10,17 +10,17 @@ from typing import NamedTuple, Protocol
 from sqlmodel import Session
 
 from bcca_node.ledger.node import Node
-from bcca_node.pact import paging, rendering
+from bcca_node.pact import naming, paging, rendering
 from bcca_node.pact import quick as quick_
 from bcca_node.pact.criteria import Criteria
 from bcca_node.pact.paging import MAX_PAGE, START, Cursor
 from bcca_node.sharing import access
 from bcca_node.sharing.access import Rights
 from bcca_node.sharing.caller import Caller, Kind
-from bcca_node.storage import pactshelf
+from bcca_node.storage import pactshelf, pairs
 from bcca_node.storage.calls import Fetch
 from bcca_node.storage.engines import QUICK_SECONDS
-from bcca_node.storage.pactshelf import Card
+from bcca_node.storage.pactshelf import Card, Term
 from bcca_protocol.errors import UnavailableError
 
 WINDOWS_AT_ONCE = 8  # for who waits for an answer: 2,048 entries, some seconds
@@ -51,6 +51,12 @@ _EMPTY = Page((), b'{"data":[]}', None)
 
 class _Freshness(NamedTuple):
     is_fresh: bool
+
+
+class _Numbers(NamedTuple):
+    """Whether a partner has part numbers of its own here."""
+
+    are_there: bool
 
 
 def refresh(node: Node, windows: int | None = None) -> None:
@@ -85,7 +91,8 @@ def find(
         return _EMPTY
     rights = _rights(node, partner)
     with node.database.read() as session:
-        cards, rest = paging.page(session, rights, criteria.wanted(), cursor, limit)
+        wanted = naming.wanted(session, partner.origin, criteria)
+        cards, rest = paging.page(session, rights, wanted, cursor, limit)
         contents = pactshelf.contents(session, [card.place for card in cards])
     note(node, partner.origin, cards)
     return _page(cards, [contents[card.place] for card in cards], rest)
@@ -102,6 +109,8 @@ def quick(
     changes = node.database.changes()
     rights = _rights(node, partner)
     if not quick_.is_quick(node.database, rights, criteria, cursor) or not is_fresh(node):
+        return None
+    if Term.PRODUCT in criteria.terms and _has_numbers(node, partner.origin):
         return None
     limit = min(limit, MAX_PAGE)
     if not limit:
@@ -182,6 +191,16 @@ def is_fresh(node: Node) -> bool:
             return _Freshness(rendering.is_fresh(session))
 
     return node.memo.get(node.moment(), "pact shelf", _Freshness, read).is_fresh
+
+
+def _has_numbers(node: Node, origin: str) -> bool:
+    """Say whether a product may be asked for by a part number, as of a second ago."""
+
+    def read() -> _Numbers:
+        with node.database.read() as session:
+            return _Numbers(pairs.has_confirmed(session, origin))
+
+    return node.memo.get(node.moment(), ("part numbers", origin), _Numbers, read).are_there
 
 
 def _page(cards: Sequence[Card], contents: Iterable[bytes], rest: Cursor | None) -> Page:

@@ -207,5 +207,5 @@ def _told(answer: Answer) -> str:
     try:
         said = _ERROR.decode(answer.body)["error"]
     except (msgspec.MsgspecError, KeyError):
-        said = answer.body.decode(errors="replace")
-    return showable(f"answered {answer.status}: {said}")
+        said = answer.body.decode(errors="replace").strip()
+    return showable(f"answered {answer.status}: {said}" if said else f"answered {answer.status}")

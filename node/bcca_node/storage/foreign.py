@@ -13,6 +13,8 @@ from sqlmodel import Field, Session, SQLModel, and_, col, delete, func, or_, sel
 
 from bcca_node.storage.tables import Whole
 
+_IDS = 500  # footprints of one query: databases take some thousands of values
+
 
 class Trust(StrEnum):
     """How far what came is believed; each level is counted apart."""
@@ -192,13 +194,39 @@ def of_products(session: Session, products: Sequence[str]) -> list[Foreign]:
 
 def is_replaced(session: Session, partner: str, pf_id: str) -> bool:
     """Say whether another footprint of a partner takes the place of this one."""
-    chosen = select(ForeignTermRow.id).where(
-        col(ForeignTermRow.kind) == Term.REPLACED,
-        col(ForeignTermRow.term) == pf_id,
-        col(ForeignTermRow.partner) == partner,
-        col(ForeignTermRow.id) != pf_id,
-    )
-    return session.exec(chosen).first() is not None
+    return bool(replacing(session, [(partner, pf_id)]))
+
+
+def replacing(
+    session: Session, footprints: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], tuple[str, str]]:
+    """Return id and digest of what takes the place of footprints, by their partner and id.
+
+    Of several that is what came last.
+    """
+    wanted = sorted(set(footprints))
+    found: dict[tuple[str, str], tuple[str, str]] = {}
+    for first in range(0, len(wanted), _IDS):
+        block = wanted[first : first + _IDS]
+        chosen = (
+            select(ForeignTermRow)
+            .where(
+                col(ForeignRow.partner) == col(ForeignTermRow.partner),
+                col(ForeignRow.id) == col(ForeignTermRow.id),
+                col(ForeignRow.digest) == col(ForeignTermRow.digest),
+                col(ForeignTermRow.kind) == Term.REPLACED,
+                col(ForeignTermRow.term).in_([pf_id for _, pf_id in block]),
+                col(ForeignTermRow.id) != col(ForeignTermRow.term),
+            )
+            .order_by(col(ForeignRow.number))
+        )
+        asked = set(block)
+        found |= {
+            (row.partner, row.term): (row.id, row.digest)
+            for row in session.exec(chosen)
+            if (row.partner, row.term) in asked
+        }
+    return found
 
 
 def unexamined(session: Session, partner: str, before: int, limit: int) -> list[Foreign]:

@@ -141,10 +141,11 @@ def rest(session: Session, partner: str, until: int, *, only: int | None = None)
 
 
 def wake(session: Session, partner: str, at: int) -> None:
-    """Let what waits for a partner be tried now: it has just been heard of."""
+    """Let what waits for a partner be tried now: it is up; what it refused, it refuses still."""
     chosen = update(PactSendingRow).where(
         col(PactSendingRow.partner) == partner,
         col(PactSendingRow.state) == Sent.WAITING,
+        col(PactSendingRow.refused).is_(False),
         col(PactSendingRow.next_at) > at,
     )
     session.exec(chosen.values(next_at=at))

@@ -28,6 +28,27 @@ def states(
     return {(theirs, ours): PartState(state) for theirs, ours, state in found}
 
 
+def confirmed(session: Session, partner: str, names: Collection[str]) -> list[tuple[str, str]]:
+    """Return the confirmed pairs, theirs and ours, whose number is one of `names`.
+
+    Names are in small letters, and numbers in whatever case. All pairs of the partner are read.
+    """
+    chosen = select(PartRow.theirs, PartRow.ours).where(
+        col(PartRow.partner) == partner,
+        col(PartRow.state) == PartState.CONFIRMED,
+        func.lower(PartRow.theirs).in_(names),
+    )
+    return list(session.exec(chosen))
+
+
+def has_confirmed(session: Session, partner: str) -> bool:
+    """Say whether any pair with a partner is confirmed."""
+    chosen = select(PartRow.ours).where(
+        col(PartRow.partner) == partner, col(PartRow.state) == PartState.CONFIRMED
+    )
+    return session.exec(chosen.limit(1)).first() is not None
+
+
 def counts(session: Session, partner: str) -> Mapping[PartState, int]:
     """Return how many pairs of a partner are in each state."""
     chosen = select(PartRow.state, func.count()).where(col(PartRow.partner) == partner)
