@@ -1,5 +1,6 @@
 """`bcca inbox`: what partners ask of this node, and what they have told it."""
 
+from dataclasses import replace
 from typing import Annotated, get_args
 
 import typer
@@ -17,6 +18,7 @@ from bcca_node.cli.requests import (
 )
 from bcca_node.cli.screen import put_json, say, tell
 from bcca_node.cli.shorthand import ListByDefault
+from bcca_node.pact import inquiry
 from bcca_node.partners import requests, views
 from bcca_node.partners.event import Reason
 from bcca_node.partners.requests import Remark
@@ -85,6 +87,10 @@ def show(request: IdArgument, data: DataOption, as_json: JsonOption = False) -> 
     with open_node(data) as node, node.database.read() as session:
         found = requests.called(session, request, incoming=True)
         shown = views.view(node, session, found, is_whole=True)
+        words = inquiry.in_words(session, found)
+    if words and not as_json:  # what a PACT partner sent, where others write a comment
+        said = (replace(e, text=words) if e.id == found.id else e for e in shown.said)
+        shown = replace(shown, said=tuple(said))
     show_whole(shown, as_json=as_json)
 
 

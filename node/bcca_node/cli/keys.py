@@ -11,7 +11,7 @@ import typer
 from bcca_node.cli import witnesses
 from bcca_node.cli.given import DataOption, JsonOption, asked_passphrase, asked_recovery
 from bcca_node.cli.screen import put_json, say, show_table, tell
-from bcca_node.cli.setup import log_line
+from bcca_node.cli.setup import log_line, witness_line
 from bcca_node.ledger import keys
 from bcca_node.ledger.keylines import KeyRecord
 from bcca_node.ledger.keys import Changed
@@ -47,17 +47,22 @@ def list_keys(
         bool,
         typer.Option("--policy-line", help="Only the line with which others believe this log."),
     ] = False,
+    witness: Annotated[
+        bool,
+        typer.Option("--witness-line", help="Only the line with which it witnesses others' logs."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """List the keys by role, the log entry that added each and what became of it.
 
     No passphrase is needed. A key that the log has and this node has not was added by a stranger.
+    The two lines are for the policy.txt of others; `bcca init` has shown them too.
     """
     settings = Settings.load(data)
     with closing(Node.open(settings)) as node:
         held, found = node.keystore, keys.strangers(node)
-    if policy_line:
-        say(log_line(settings, held))
+    if policy_line or witness:
+        say(*[log_line(settings, held)] * policy_line, *[witness_line(settings, held)] * witness)
     elif as_json:
         put_json([*map(_as_json, held.keys), *({**_as_json(e), "stranger": True} for e in found)])
     else:

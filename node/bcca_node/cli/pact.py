@@ -7,13 +7,13 @@ import typer
 
 from bcca_node.cli import pact_deliveries, pact_foreign, pact_own
 from bcca_node.cli.given import DataOption, JsonOption, open_node
-from bcca_node.cli.pact_foreign import as_row, footprint_json
+from bcca_node.cli.pact_foreign import Successors, as_rows, in_json
 from bcca_node.cli.partner_names import pact_called
 from bcca_node.cli.screen import put_json, say, show_table, tell
 from bcca_node.cli.shorthand import ListByDefault
 from bcca_node.ledger.node import Node
 from bcca_node.network.desk import is_open
-from bcca_node.pact import asking, post
+from bcca_node.pact import asking, latest, post
 from bcca_node.pact import pull as pulling
 from bcca_node.pact.pull import Pulled
 from bcca_node.storage import pactevents
@@ -70,10 +70,12 @@ def pull(
     with open_node(data, keys=True) as node:
         found = pact_called(node, partner)
         came = asyncio.run(pulling.pull(node, found, query))
+        with node.database.read() as session:
+            after = latest.successors(session, came.footprints)
     if as_json:
-        put_json(_pulled_json(found, came))
+        put_json(_pulled_json(found, came, after))
     else:
-        _show_pulled(found, came)
+        _show_pulled(found, came, after)
     return INCOMPLETE if came.stopped or came.refused else DONE
 
 
@@ -126,11 +128,11 @@ def _sent(node: Node, partner: PactPartner) -> str:
     return dict(done.troubles).get(partner.origin, "")
 
 
-def _show_pulled(partner: PactPartner, came: Pulled) -> None:
+def _show_pulled(partner: PactPartner, came: Pulled, after: Successors) -> None:
     fatal = [each for each in came.footprints if each.fatal and each.accepted is None]
     signed = sum(1 for each in came.footprints if each.trust == "signed")
     if came.footprints:
-        show_table(pact_foreign.COLUMNS, map(as_row, came.footprints))
+        show_table(pact_foreign.COLUMNS, as_rows(came.footprints, after))
     say(
         f"{partner.origin}: {len(came.footprints)} footprints, {came.new} of them new, {signed} "
         f"signed, {len(fatal)} not usable as they are (`bcca pact show ID` says why)"
@@ -141,11 +143,11 @@ def _show_pulled(partner: PactPartner, came: Pulled) -> None:
         tell(f"the list was not read to its end: {came.stopped}")
 
 
-def _pulled_json(partner: PactPartner, came: Pulled) -> dict[str, object]:
+def _pulled_json(partner: PactPartner, came: Pulled, after: Successors) -> dict[str, object]:
     return {
         "partner": partner.origin,
         "new": came.new,
-        "footprints": [footprint_json(each) for each in came.footprints],
+        "footprints": in_json(came.footprints, after),
         "refused": [*came.refused],
         "moreRefused": came.more,
         "stopped": came.stopped or None,

@@ -1,7 +1,8 @@
 """`bcca pact foreign|show|accept`: footprints that others sent, and what is wrong with them."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 from sqlmodel import Session
@@ -11,8 +12,9 @@ from bcca_node.cli.partner_names import pact_called
 from bcca_node.cli.screen import put_json, say, show_table
 from bcca_node.packmaker import unsigned
 from bcca_node.packmaker.unsigned import Unsigned
-from bcca_node.pact import intake
+from bcca_node.pact import intake, latest
 from bcca_node.pact.judge import Judged
+from bcca_node.pact.latest import Key, Successor
 from bcca_node.storage import foreign
 from bcca_node.storage.foreign import Foreign, Problem
 from bcca_protocol import period
@@ -20,8 +22,11 @@ from bcca_protocol.errors import UnusableError
 from bcca_protocol.wire import showable
 
 MAX_LISTED = 500  # of those that came last; --partner lists those of one
+MAX_CALLED = 50  # contents of one name that are looked at: a host shows one again now and then
 MAX_USE_CHARS = 80  # of one row; `bcca pact show` has all of it
 COLUMNS = ("id", "of", "product", "trust", "problems", "use")
+
+Successors: TypeAlias = Mapping[Key, Successor]
 
 IdArgument = Annotated[
     str,
@@ -43,19 +48,23 @@ def list_foreign(
     partner: Annotated[str | None, typer.Option(metavar="NAME", help="Of one partner.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List footprints that PACT partners sent or showed, the newest first."""
+    """List footprints that PACT partners sent or showed, the newest first.
+
+    One whose status alone has changed since is one row; --json has each content that came.
+    """
     with open_node(data) as node:
         origin = None if partner is None else pact_called(node, partner).origin
         with node.database.read() as session:
             found = foreign.every(session, origin, last=MAX_LISTED)[::-1]
             count = foreign.count(session, origin)
+            after = latest.successors(session, found)
     if as_json:
-        put_json({"footprints": [footprint_json(each) for each in found], "count": count})
+        put_json({"footprints": in_json(found, after), "count": count})
         return
     if not found:
         say("No footprint of another came yet: `bcca pact pull PARTNER`.")
         return
-    show_table(COLUMNS, map(as_row, found))
+    show_table(COLUMNS, as_rows(found, after))
     if count > len(found):
         say(f"and {count - len(found)} that came before")
 
@@ -64,13 +73,15 @@ def show(footprint: IdArgument, data: DataOption, as_json: JsonOption = False) -
     """Show a footprint of another: what it says as it came, and what is wrong with it by field."""
     with open_node(data) as node, node.database.read() as session:
         found = _called(session, footprint)
+        after = _after(session, found)
     said = intake.read(found)
     if as_json:
-        put_json(footprint_json(found) | {"content": found.content.decode(errors="replace")})
+        [told] = in_json([found], after)
+        put_json(told | {"content": found.content.decode(errors="replace")})
         return
     rows = [(name, text) for name, text in _said(said) if text]
     show_table(("", ""), [("id", found.id), ("of", found.partner), ("digest", found.digest), *rows])
-    say(f"trust: {_trust(found)}", f"use: {_use(found, said)}")
+    say(f"trust: {_trust(found)}", f"use: {_use(found, said, after.get(latest.key(found)))}")
     in_run = _in_run(found, said)
     if isinstance(in_run, Unsigned):
         when = "" if found.is_usable else "if you accept it, "
@@ -101,26 +112,35 @@ def accept(
             unsigned.require_accepted(kept)
         else:
             kept = intake.unaccept(session, found)
+        after = _after(session, kept)
     if as_json:
-        put_json(footprint_json(kept))
+        put_json(*in_json([kept], after))
         return
     say(f"footprint {kept.id} of {kept.partner}: {_use(kept, intake.read(kept))}")
 
 
-def as_row(each: Foreign) -> tuple[str, ...]:
-    """Return a footprint as a row of COLUMNS."""
+def as_rows(found: Sequence[Foreign], after: Successors) -> list[tuple[str, ...]]:
+    """Return footprints as rows of COLUMNS, each once; `after` is what took their places."""
+    return [_row(each, after.get(latest.key(each))) for each in latest.one_of_each(found)]
+
+
+def in_json(found: Sequence[Foreign], after: Successors) -> list[dict[str, object]]:
+    """Return footprints as programs read them, every content, without the content itself."""
+    return [_in_json(each, after.get(latest.key(each))) for each in found]
+
+
+def _row(each: Foreign, by: Successor | None) -> tuple[str, ...]:
     said = intake.read(each)
     product = said.product_name or ", ".join(said.product_ids)
     fatal, rest = len(each.fatal), len(each.problems) - len(each.fatal)
     counted = [f"{fatal} fatal"] * bool(fatal) + [f"{rest} other"] * bool(rest)
-    use = _use(each, said)
+    use = _use(each, said, by)
     if len(use) > MAX_USE_CHARS:
         use = f"{use[:MAX_USE_CHARS]}…"
     return (each.id, each.partner, product[:60], each.trust, ", ".join(counted), use)
 
 
-def footprint_json(each: Foreign) -> dict[str, object]:
-    """Return a footprint as programs read it, without its content."""
+def _in_json(each: Foreign, by: Successor | None) -> dict[str, object]:
     said = intake.read(each)
     return {
         "id": each.id,
@@ -131,6 +151,7 @@ def footprint_json(each: Foreign) -> dict[str, object]:
         "statement": each.statement or None,
         "notBelieved": each.told or None,
         "deprecated": each.is_deprecated,
+        "supersededBy": None if by is None else by._asdict(),
         "usable": each.is_usable and not isinstance(_in_run(each, said), str),
         "accepted": None if each.accepted is None else period.text_at(each.accepted),
         "why": each.why or None,
@@ -142,7 +163,7 @@ def footprint_json(each: Foreign) -> dict[str, object]:
 
 def _called(session: Session, beginning: str) -> Foreign:
     """Return the one footprint whose id begins so; raises UnusableError for none or several."""
-    found = foreign.called(session, beginning)
+    found = latest.one_of_each(foreign.called(session, beginning, MAX_CALLED))
     if not found or not beginning:
         raise UnusableError(
             f"{showable(beginning[:40])!r}: no footprint that came has such an id; "
@@ -201,7 +222,13 @@ def _in_run(each: Foreign, said: Judged) -> Unsigned | str | None:
         return str(error)
 
 
-def _use(each: Foreign, said: Judged) -> str:
+def _after(session: Session, each: Foreign) -> Successors:
+    return latest.successors(session, foreign.contents(session, each.partner, each.id))
+
+
+def _use(each: Foreign, said: Judged, by: Successor | None = None) -> str:
+    if by is not None and by.id != each.id:
+        return f"none: superseded by {by.id}"
     if each.is_deprecated:
         return "none: deprecated"
     in_run = _in_run(each, said)

@@ -11,6 +11,7 @@ from bcca_node.cli.screen import listed, put_json, say, show_table, tell
 from bcca_node.cli.shorthand import SendByDefault
 from bcca_node.cli.wanted import PURPOSE, DueOption, PurposeOption, read_period, require_urn
 from bcca_node.ledger.node import Node
+from bcca_node.pact import inquiry
 from bcca_node.partners import requests, views
 from bcca_node.partners.event import RequestKind, Wanted
 from bcca_node.partners.requests import Remark
@@ -258,6 +259,8 @@ def _require_product(node: Node, found: Request, remark: Remark) -> None:
     """Return unless a request is accepted that nothing could answer; raises UnusableError."""
     if remark.kind != "accepted" or remark.product or found.state in _OVER:
         return
+    with node.database.read() as session:
+        inquiry.require_ours(session, found)
     if not _view(node, found).products:
         raise UnusableError(
             f"request {found.id[:ID_DIGITS]}: no product of this node is known for part "

@@ -108,7 +108,8 @@ def _show(settings: Settings, words: str, *, as_json: bool) -> None:
     say("Its recovery key, shown this once and stored nowhere: write it down, keep it apart.", "")
     say(f"    {words}", "")
     say("For the policy.txt of those who read its log, and of those whose logs it witnesses:", "")
-    say(lines["log"], lines["witness"])
+    say(lines["log"], lines["witness"], "")
+    say(f"To see them again: `bcca keys list --policy-line --witness-line --data {settings.data}`.")
 
 
 def _settings(data: Path, given: Mapping[str, str | int | tuple[str, ...]]) -> Settings:

@@ -235,7 +235,7 @@ def test_a_status_that_changed_is_one_row_and_both_contents_are_there(
     shown = bcca("pact", "show", ID.format(1), "--json").json
 
     assert rows.count(ID.format(1)) == 1
-    assert f"{ID.format(1)}  pact:mill  Foil 1   signed           none: deprecated\n" in rows
+    assert f"{ID.format(1)}  pact:mill  Foil 1   signed            none: deprecated\n" in rows
     assert older["supersededBy"] == {"id": ID.format(1), "digest": newer["digest"]}
     assert (newer["supersededBy"], newer["deprecated"], older["deprecated"]) == (None, True, True)
     assert (shown["digest"], shown["supersededBy"]) == (older["digest"], older["supersededBy"])

@@ -212,7 +212,7 @@ def test_what_cannot_be_is_one_sentence_and_changes_nothing(
         (b"", 0o600, "write one line of 1 to 4096"),
         (b"a\nb\n", 0o600, "write one line of 1 to 4096"),
         (b"x" * 5_000, 0o600, "write one line of 1 to 4096"),
-        ("schlüssel".encode(), 0o600, "write one line of 1 to 4096"),
+        ("schlüssel".encode(), 0o600, "printable ASCII characters, which are A-Z, a-z, 0-9, the"),
         (b"\xff\xfe" + THEIRS.encode(), 0o600, "it is not UTF-8"),
         (None, 0o600, "cannot be read: No such file"),
     ],
