@@ -81,8 +81,9 @@ class Stock:
                     segments.put(session, address.origin, vkey, segment)
             for asked_as, size in read.items():
                 segments.put_read(session, vkey, asked_as, size, at=at)
-        self._firsts.pop(vkey, None)  # not before others can read the new ones
-        self._about.pop(vkey, None)
+        with self._turn:  # not before others can read the new ones
+            self._firsts.pop(vkey, None)
+            self._about.pop(vkey, None)
 
     def find(
         self, source: ReadLog, products: Sequence[str], *, even_alone: bool = False
@@ -126,11 +127,12 @@ class Stock:
 
     def _sort(self, vkey: str) -> None:
         """Have a log's statements at hand by their products, once all its segments were read."""
-        firsts = self._firsts[vkey]
-        with self._turn:
+        firsts = self._firsts.get(vkey, [])
+        with self._turn:  # others sort at the same time
             read = [self._at_hand.get((vkey, first)) for first in firsts]
-        held = sum(len(self._firsts.get(each, ())) for each in self._about)
-        if firsts and None not in read and held + len(firsts) <= MAX_AT_HAND:
+            held = sum(len(self._firsts.get(each, ())) for each in self._about)
+            if not firsts or None in read or held + len(firsts) > MAX_AT_HAND:
+                return
             about: dict[str, list[facts.Line]] = {}
             for line in chain.from_iterable(filter(None, read)):
                 about.setdefault(line.product, []).append(line)
