@@ -15,6 +15,8 @@ from typing import Any
 
 import msgspec
 import pytest
+import uvicorn
+from tests.system.foreign_host import ForeignHost
 
 from bcca_node.app import create_server
 from bcca_node.cli import main
@@ -65,6 +67,17 @@ class Chain:
     def believe(self, policy: str) -> None:
         """Let the pack maker believe something else."""
         (self.pack.settings.data / "policy.txt").write_text(policy, encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[ForeignHost]:
+    """A foreign host on loopback that all tests of a module share."""
+    made = ForeignHost()
+    with Loopback() as loopback:
+        listener = listen()
+        made.url = url_of(listener)
+        loopback.serve(uvicorn.Server(uvicorn.Config(made.app(), log_level="warning")), listener)
+        yield made
 
 
 @pytest.fixture(autouse=True)

@@ -2,32 +2,17 @@
 
 import dataclasses
 import json
-import socket
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
-from tests.node.conftest import Loop
 from tests.system.foreign_host import CLIENT, ID, SECRET, ForeignHost, footprint
 
 from bcca_node.ledger.node import Node
 from bcca_node.storage import foreign, pactsending
 
 INCOMPLETE = 3
-
-
-@pytest.fixture(scope="module")
-def host() -> Iterator[ForeignHost]:
-    """A foreign host on loopback that all tests here share."""
-    made, loop = ForeignHost(), Loop()
-    with closing(loop):
-        listener = socket.create_server(("127.0.0.1", 0))
-        made.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        loop.serve(uvicorn.Server(uvicorn.Config(made.app(), log_level="warning")), listener)
-        yield made
 
 
 @pytest.fixture

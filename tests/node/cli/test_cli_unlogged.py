@@ -3,17 +3,12 @@
 import json
 import re
 import shlex
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
-from tests.node.conftest import Loop
 from tests.system.foreign_host import CLIENT, SECRET, ForeignHost, footprint
 
 FOIL = "urn:gtin:4712345060504"
@@ -57,16 +52,6 @@ bcca aggregate c1
 BY_VALUE = """
 bcca aggregate c1 --substitute '4712345060504=18kg;our LCA of 2024'
 """
-
-
-@pytest.fixture(scope="module")
-def host() -> Iterator[ForeignHost]:
-    made, loop = ForeignHost(), Loop()
-    with closing(loop):
-        listener = socket.create_server(("127.0.0.1", 0))
-        made.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        loop.serve(uvicorn.Server(uvicorn.Config(made.app(), log_level="warning")), listener)
-        yield made
 
 
 @pytest.fixture
