@@ -172,13 +172,18 @@ def test_a_part_number_is_known_in_whatever_case_and_to_its_partner_alone(
     client: Foreigner,
 ) -> None:
     side = client.side
-    for who, number in (("buyer", "Cell-77"), ("buyer", "urn:theirs:No-8"), ("rival", "Q-9")):
+    for who, number in (
+        ("buyer", "Cell-77"),
+        ("buyer", "ÖL-Ä 7"),
+        ("buyer", "urn:theirs:No-8"),
+        ("rival", "Q-9"),
+    ):
         if who == "rival":
             knows(side, "rival", "https://rival.example")
         partner = side.partner(who)
         parts.note(side.node, partner, [(number, URN + "P1")])
         parts.confirm(side.node, partner)
-    named = [{"productId": [each]} for each in ("Cell-77", "cELL-77", "urn:theirs:no-8")]
+    named = [{"productId": [each]} for each in ("Cell-77", "cELL-77", "ÖL-ä 7", "urn:theirs:no-8")]
 
-    assert answers(client, *named, {"productId": ["Q-9"]}) == [[(URN + "P1", "Active")]] * 3
+    assert answers(client, *named, {"productId": ["Q-9"]}) == [[(URN + "P1", "Active")]] * 4
     assert len(side.told("rejected")) == 1

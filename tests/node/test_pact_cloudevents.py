@@ -29,6 +29,7 @@ from bcca_protocol.errors import LimitError, RefusedError
 AT = 1_800_000_000
 BASE = "https://api.buyer.example/pact"
 NAME = "00000000-0000-4000-8000-00000000000a"
+NAMED = b'{"id":"00000000-0000-4000-8000-00000000000A"}'
 WHO = "pact:buyer"
 ASKED = Asked(partner=WHO, event="e/1", request="ab" * 16, data=b"{}", at=AT)
 WANTED = Wanted(event=NAME, partner=WHO, data=b"{}", at=AT, footprints=(NAME, NAME[::-1]))
@@ -51,7 +52,7 @@ def read(**changes: object) -> cloudevents.Event:
     ("told", "kind"),
     [
         (Created(data=b'{"productId":["urn:x:1"],"comment":"hi"}', comment="hi"), CREATED),
-        (Fulfilled(request_event_id="1", pfs=(msgspec.Raw(b'{"a":"14.20"}'),)), FULFILLED),
+        (Fulfilled(request_event_id="1", pfs=(msgspec.Raw(NAMED),)), FULFILLED),
         (Rejected(request_event_id="1", error=Error(code="NotFound", message="none")), REJECTED),
         (Published(pf_ids=(NAME,)), PUBLISHED),
     ],
@@ -96,6 +97,7 @@ def test_what_others_add_is_passed_over() -> None:
         {"type": PUBLISHED, "data": {"pfIds": [NAME] * 10_001}},
         {"type": FULFILLED, "data": {"requestEventId": "1", "pfs": []}},
         {"type": FULFILLED, "data": {"pfs": [{}]}},
+        {"type": FULFILLED, "data": {"requestEventId": "1", "pfs": [{}, [], {"id": "1"}, 7]}},
         {"type": REJECTED, "data": {"requestEventId": "1"}},
         {"type": REJECTED, "data": {"requestEventId": "1", "error": {"code": "", "message": ""}}},
     ],
@@ -236,6 +238,8 @@ def test_in_every_database_nothing_is_left_of_who_is_forgotten(database: Databas
 def test_an_event_is_the_same_if_it_says_the_same(one: str, other: str, alike: bool) -> None:
     digests = [
         cloudevents.decode(json.dumps({**WHOLE, "data": 0}).replace(": 0}", f": {told}}}").encode())
-        for told in (f'{{"requestEventId":"1","pfs":[{each}]}}' for each in (one, other))
+        for told in (
+            f'{{"requestEventId":"1","pfs":[{NAMED.decode()},{each}]}}' for each in (one, other)
+        )
     ]
     assert (digests[0].digest == digests[1].digest) is alike

@@ -248,6 +248,41 @@ def test_what_was_refused_and_given_up_is_sent_again_when_the_operator_says_so(
     assert buyer.events == [{"id": "e1"}] * (MAX_REFUSALS + 1)
 
 
+def test_what_is_refused_is_not_tried_earlier_because_another_event_fails(
+    seller: Side, buyer: Foreign, clock: Clock
+) -> None:
+    number = put(seller)
+    buyer.statuses[:] = [404]
+    deliver(seller)
+    put(seller, event="e2")
+    buyer.statuses[:] = [503] * 99
+    for _ in range(5):
+        deliver(seller)
+        clock.now += 9
+
+    [refused] = [each for each in seller.kept(Sent.WAITING) if each.number == number]
+    assert refused.attempts == 1
+    assert refused.next_at == START + 60
+
+
+def test_what_is_given_up_is_told_though_the_next_event_fails(
+    seller: Side, buyer: Foreign, clock: Clock
+) -> None:
+    put(seller, event="e2")
+    for _ in range(MAX_REFUSALS):  # so that it goes behind what was tried less
+        buyer.statuses[:] = [503]
+        deliver(seller)
+        clock.now += LONGEST_PAUSE
+    number = put(seller)
+    for _ in range(MAX_REFUSALS):
+        buyer.statuses[:] = [404, 503]
+        done = deliver(seller)
+        clock.now += LONGEST_PAUSE
+
+    assert done.dead == 1
+    assert f"--again {number}`" in done.troubles[0][1]
+
+
 def test_a_host_that_was_away_for_long_and_then_refuses_once_is_asked_again(
     seller: Side, buyer: Foreign, clock: Clock
 ) -> None:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from bcca_node.storage.memo import Pages
 
-LARGE = 25  # bytes: four of them are what the room holds
+EACH = 16_384  # bytes: what every page counts
+LARGE = 25  # bytes of a page: four of them are what the room holds
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Shelf:
     """Tells whether a page was read, or was at hand."""
 
     def __init__(self) -> None:
-        self.pages = Pages(4 * LARGE)
+        self.pages = Pages(4 * (EACH + LARGE))
         self.read: list[str] = []
 
     def ask(self, changes: int | None, name: str, size: int = LARGE) -> Page:
@@ -66,3 +67,14 @@ def test_a_page_that_would_push_out_the_others_is_not_kept() -> None:
     shelf.ask(1, "a")
 
     assert shelf.read == ["a", "huge", "huge"]
+
+
+def test_an_attack_thousands_of_empty_pages_push_each_other_out() -> None:
+    shelf = Shelf()
+    for number in range(1_000):
+        shelf.ask(1, f"nothing {number}", 0)
+
+    shelf.ask(1, "nothing 0", 0)
+    shelf.ask(1, "nothing 999", 0)
+
+    assert shelf.read[-2:] == ["nothing 999", "nothing 0"]

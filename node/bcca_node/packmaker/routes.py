@@ -41,6 +41,10 @@ class _Naming:
     keys: list[str]
     url: str | None = None
 
+    def has_no_log(self, origin: str) -> bool:
+        """Say whether that is all they say: `origin` has none (SPEC 4.2)."""
+        return all(unlogged.is_unlogged(origin, each) for each in self.keys)
+
 
 class Routes:
     """The logs that a run may read, and who may hand on what of which supplier."""
@@ -78,7 +82,8 @@ class Routes:
                 about = bought.origin, bought.product
                 before = self._above.get(about, ())
                 self._above[about] = _joined(before, above) if before else above
-        self._named = fresh | self._named
+        # Whoever was said to have no log may have one by now, as those further up know.
+        self._named = fresh | {o: n for o, n in self._named.items() if not n.has_no_log(o)}
         abouts = [logs[origin].about for origin in sorted(logs)]
         named = zip_longest(*(sorted(about.peers.values()) for about in abouts))
         # One of each in turn: who names many takes no place from who names one.
@@ -125,8 +130,7 @@ class Routes:
         naming = self._named.get(origin)
         if naming is None or origin in self._trusted.logs:
             return ""
-        has_none = all(unlogged.is_unlogged(origin, each) for each in naming.keys)
-        return _unlogged(origin, naming.introducer) if has_none else ""
+        return _unlogged(origin, naming.introducer) if naming.has_no_log(origin) else ""
 
     def keepers(self, origin: str, *, but: str) -> Keepers:
         """Return who may hold a copy of the log of `origin`, the likeliest first.

@@ -26,7 +26,8 @@ from bcca_protocol import verify
 from bcca_protocol.errors import BccaError
 from bcca_protocol.verify import VerifiedLog
 
-MAX_AT_HAND = 4_096  # segments: 1.5 GB of what a million statements say
+MAX_AT_HAND = 1_024  # segments: 400 MB of what 250,000 statements say
+MAX_SORTED = 4_096  # segments of whole logs beside them: 1.5 GB of what a million say
 STRANGER = ""  # as whom statements are asked for without a signature
 
 
@@ -131,12 +132,14 @@ class Stock:
         with self._turn:  # others sort at the same time
             read = [self._at_hand.get((vkey, first)) for first in firsts]
             held = sum(len(self._firsts.get(each, ())) for each in self._about)
-            if not firsts or None in read or held + len(firsts) > MAX_AT_HAND:
+            if not firsts or None in read or held + len(firsts) > MAX_SORTED:
                 return
             about: dict[str, list[facts.Line]] = {}
             for line in chain.from_iterable(filter(None, read)):
                 about.setdefault(line.product, []).append(line)
             self._about[vkey] = about
+            for first in firsts:
+                self._at_hand.pop((vkey, first), None)
 
     def _lines(
         self, session: Session, vkey: str, first: int, log: VerifiedLog, renewed: dict[int, bytes]

@@ -54,16 +54,10 @@ def fulfilled(
 ) -> None:
     """Keep what answers a request of this node, and every footprint in it as it came.
 
-    Raises MalformedError where nothing of the kind was asked and for an answer without a single
-    footprint that has an identity, ConflictError for a second answer.
+    Raises MalformedError where nothing of the kind was asked, ConflictError for a second answer.
     """
     asked, at = _open(session, partner, told.request_event_id), node.clock()
     came = intake.take_all(node, session, partner.origin, [bytes(each) for each in told.pfs], at)
-    if came.nameless and not came.taken:
-        raise MalformedError(
-            f"pfs: {len(told.pfs)} items, and none is a footprint with a UUID as its id "
-            f"({came.refused[0][:MAX_MESSAGE_CHARS]}): answer again, the request is open"
-        )
     answered = replace(asked, state=Answer.FULFILLED, answer=event_id, changed=at)
     names = dict.fromkeys(each.footprint.id for each in came.taken)
     # One that cannot even be kept is told beside the request, and keeps out no other.

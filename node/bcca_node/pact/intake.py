@@ -44,14 +44,10 @@ class Taken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What became of several: those that were taken, and in a sentence why others were not.
-
-    `nameless` is how many of the latter are no footprints: no object, or without a UUID.
-    """
+    """What became of several: those that were taken, and in a sentence why others were not."""
 
     taken: tuple[Taken, ...]
     refused: tuple[str, ...]
-    nameless: int = 0
 
 
 def take(node: Node, session: Session, partner: str, footprint: bytes, at: int) -> Taken:
@@ -75,7 +71,6 @@ def take_all(
     """Take several, each for itself: what is wrong with one keeps out no other."""
     taken: list[Taken] = []
     refused: list[str] = []
-    nameless = 0
     try:
         _require_room(session, partner)
     except LimitError as error:
@@ -85,8 +80,7 @@ def take_all(
             taken.append(_take(node, session, partner, each, at))
         except RefusedError as error:
             refused.append(f"number {place + 1}: {error}")
-            nameless += isinstance(error, MalformedError)
-    return Batch(taken=tuple(taken), refused=tuple(refused), nameless=nameless)
+    return Batch(taken=tuple(taken), refused=tuple(refused))
 
 
 def accept(session: Session, footprint: Foreign, why: str, at: int) -> Foreign:

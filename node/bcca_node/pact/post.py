@@ -108,7 +108,9 @@ class _Round:
 
     def _failed(self, each: Sending, why: str) -> None:
         """Let the partner rest, and give up what has been tried for too long."""
-        at, self.trouble, told, dead = self._node.clock(), why, why[:MAX_TOLD_CHARS], 0
+        at, told, dead = self._node.clock(), why[:MAX_TOLD_CHARS], 0
+        if not self.dead:  # what was given up in this turn is told first
+            self.trouble = why
         with self._node.database.write() as session:
             pactsending.settle(session, each.number, Sent.WAITING, told)
             tried = max(1, pactsending.attempts(session, self.partner))

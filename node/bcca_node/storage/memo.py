@@ -14,6 +14,7 @@ P = TypeVar("P", bound="Content")
 MAX_KEPT = 10_000  # answers: 10 MB of rights; all go at once, and are read again
 MAX_BYTES = 16_000_000  # of pages: a dozen that are full
 _FEWEST = 4  # pages: what is too large for so many is not kept
+_EACH = 16_384  # bytes that a page counts beside its own: what it is asked by is the caller's
 
 
 class Content(Protocol):
@@ -86,10 +87,14 @@ class Pages:
         return made
 
     def _keep(self, name: Hashable, made: Content) -> None:
-        if len(made.content) * _FEWEST > self._room:
+        if _price(made) * _FEWEST > self._room:
             return
         self._kept[name] = made
-        self._bytes += len(made.content)
+        self._bytes += _price(made)
         while self._bytes > self._room:
             oldest = self._kept.pop(next(iter(self._kept)))
-            self._bytes -= len(oldest.content)
+            self._bytes -= _price(oldest)
+
+
+def _price(page: Content) -> int:
+    return _EACH + len(page.content)

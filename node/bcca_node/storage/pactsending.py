@@ -137,6 +137,8 @@ def rest(session: Session, partner: str, until: int, *, only: int | None = None)
     )
     if only is not None:
         chosen = chosen.where(col(PactSendingRow.number) == only)
+    else:  # what was refused, and waits for longer, is not asked for earlier by that
+        chosen = chosen.where(col(PactSendingRow.next_at) < until)
     session.exec(chosen.values(next_at=until))
 
 
@@ -177,6 +179,7 @@ def again(session: Session, number: int, at: int) -> Sending | None:
     if row is None or row.state == Sent.DELIVERED:
         return None
     row.state, row.attempts, row.created, row.next_at, row.told = Sent.WAITING, 0, at, at, ""
+    row.refused = False
     session.add(row)
     session.flush()
     return _sending(row)

@@ -34,11 +34,10 @@ def confirmed(session: Session, partner: str, names: Collection[str]) -> list[tu
     Names are in small letters, and numbers in whatever case. All pairs of the partner are read.
     """
     chosen = select(PartRow.theirs, PartRow.ours).where(
-        col(PartRow.partner) == partner,
-        col(PartRow.state) == PartState.CONFIRMED,
-        func.lower(PartRow.theirs).in_(names),
+        col(PartRow.partner) == partner, col(PartRow.state) == PartState.CONFIRMED
     )
-    return list(session.exec(chosen))
+    wanted = frozenset(names)  # SQLite knows small letters of ASCII alone
+    return [(theirs, ours) for theirs, ours in session.exec(chosen) if theirs.lower() in wanted]
 
 
 def has_confirmed(session: Session, partner: str) -> bool:
