@@ -274,10 +274,12 @@ def test_what_is_given_up_is_told_though_the_next_event_fails(
         deliver(seller)
         clock.now += LONGEST_PAUSE
     number = put(seller)
-    for _ in range(MAX_REFUSALS):
+    for _ in range(MAX_REFUSALS - 1):
         buyer.statuses[:] = [404, 503]
-        done = deliver(seller)
+        assert deliver(seller).dead == 0
         clock.now += LONGEST_PAUSE
+    buyer.statuses[:] = [404, 503]
+    done = deliver(seller)
 
     assert done.dead == 1
     assert f"--again {number}`" in done.troubles[0][1]
