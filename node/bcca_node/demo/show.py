@@ -17,7 +17,7 @@ from bcca_node.demo import sharing
 from bcca_node.demo.network import Member, Network
 from bcca_node.demo.roster import company_of
 from bcca_node.demo.survey import survey
-from bcca_node.ledger.publish import publish
+from bcca_node.ledger.publish import State, publish
 from bcca_node.ledger.witnessing import witness
 from bcca_node.network import guard
 from bcca_node.network.client import Fetcher
@@ -34,6 +34,7 @@ from bcca_protocol.statement import PartialFootprint, Sharing
 BUNDLE = "pack.bcca.jsonl"
 PUBLISHING = 4  # nodes publishing at once: more only wait for the two cores
 VERIFY_SECONDS = 120
+TRIES = 3  # to have the result witnessed: all nodes share this process, and answer late at times
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,16 +104,13 @@ async def show(network: Network, play: Play, folder: Path, watcher: Watcher) -> 
             sharing.acquaint(network, case)
             await sharing.gather_all(network)
         watcher.step(f"{head.seat.name} collects, tier by tier, and verifies")
-        run = await roll_up(
-            head.node,
-            fetcher,
-            Order(
-                product=urn(case.name, reference.process_id),
-                amount=reference.amount,
-                at=head.node.clock(),
-                on_progress=watcher.progress,
-            ),
+        order = Order(
+            product=urn(case.name, reference.process_id),
+            amount=reference.amount,
+            at=head.node.clock(),
+            on_progress=watcher.progress,
         )
+        run = await _published(head, fetcher, order)
         every = await survey(network, head, case, run.sum, fetcher)
     watcher.step("the bundle is written, and bcca-verify checks it in a process of its own")
     # Where not all of it is public, all of it is for the pack maker itself.
@@ -181,6 +179,19 @@ async def _publish(
         witnessed = await witness(member.node, fetcher)
     if not witnessed.published:
         raise UnavailableError(f"{member.seat.id}: {witnessed}")
+
+
+async def _published(head: Member, fetcher: Fetcher, order: Order) -> Run:
+    """Return the roll-up, entered and witnessed; raises UnavailableError where it is not."""
+    why: object = ""
+    for _ in range(TRIES):
+        run = await roll_up(head.node, fetcher, order)
+        if run.published is not None and run.published.state is State.PUBLISHED:
+            return run
+        why = run.unentered or run.witnessed
+    raise UnavailableError(
+        f"{order.product}: the result is not published after {TRIES} tries: {why}"
+    )
 
 
 def _write(head: Member, run: Run, path: Path, *, to: str | None) -> Path:
