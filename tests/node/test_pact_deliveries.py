@@ -262,7 +262,7 @@ def test_what_is_refused_is_not_tried_earlier_because_another_event_fails(
 
     [refused] = [each for each in seller.kept(Sent.WAITING) if each.number == number]
     assert refused.attempts == 1
-    assert refused.next_at == START + 60
+    assert refused.next_at >= START + 60  # the pauses after failures are random, and may end later
 
 
 def test_what_is_given_up_is_told_though_the_next_event_fails(
