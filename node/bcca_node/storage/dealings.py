@@ -210,15 +210,17 @@ class FeedRow(SQLModel, table=True):
     """That one statement, own or fetched, was found to feed another: the way upstream."""
 
     __tablename__ = "feed"
+    __table_args__ = {"sqlite_with_rowid": False}
 
+    fed: str = Field(primary_key=True)
     consumer: str = Field(primary_key=True)
-    fed: str = Field(primary_key=True, index=True)
 
 
 class NamedRow(SQLModel, table=True):
     """A supplier that a statement names, of this node or one that it holds."""
 
     __tablename__ = "named"
+    __table_args__ = {"sqlite_with_rowid": False}
 
     origin: str = Field(primary_key=True)
     commitment: str = Field(primary_key=True, index=True)

@@ -49,6 +49,7 @@ class ProvenRow(SQLModel, table=True):
     """A statement of others whose own signature was checked too."""
 
     __tablename__ = "proven"
+    __table_args__ = {"sqlite_with_rowid": False}
 
     commitment: str = Field(primary_key=True)
     vkey: str = Field(primary_key=True)
@@ -72,11 +73,7 @@ _PUT = text(
     "VALUES (:vkey, :first, :content, :indices, :facts) ON CONFLICT (vkey, first) DO UPDATE SET "
     "content = excluded.content, indices = excluded.indices, facts = excluded.facts"
 )
-_LIST = text(
-    'INSERT INTO fetched (commitment, vkey, origin, "index", product, sharing, envelope) '
-    "VALUES (:commitment, :vkey, :origin, :entry, :product, :sharing, :envelope) "
-    "ON CONFLICT DO NOTHING"
-)
+_LISTED = ("commitment", "index", "product", "sharing", "vkey", "origin", "envelope")
 _READ = text(
     "INSERT INTO statements_read (vkey, asked_as, size, at) VALUES (:vkey, :asked_as, :size, :at) "
     "ON CONFLICT (vkey, asked_as) DO UPDATE SET size = excluded.size, at = excluded.at"
@@ -97,7 +94,6 @@ _HOLDING = text(
 _PROVEN = text(
     "SELECT commitment FROM proven WHERE vkey = :vkey AND commitment IN :names"
 ).bindparams(_some("names"))
-_PROVE = text("INSERT INTO proven (commitment, vkey) VALUES (:name, :vkey) ON CONFLICT DO NOTHING")
 
 _INDICES = msgspec.msgpack.Decoder(list[int])
 
@@ -113,11 +109,7 @@ def put(session: Session, origin: str, vkey: str, segment: Segment) -> None:
         "facts": segment.facts,
     }
     session.connection().execute(_PUT, asked)
-    if lines:
-        rows = [
-            {**line._asdict(), "vkey": vkey, "origin": origin, "envelope": b""} for line in lines
-        ]
-        many.execute(session, _LIST, rows)
+    many.insert(session, "fetched", _LISTED, ((*line, vkey, origin, b"") for line in lines))
 
 
 def put_read(session: Session, vkey: str, asked_as: str, size: int, *, at: int) -> None:
@@ -209,7 +201,7 @@ def proven(session: Session, vkey: str, names: Sequence[str]) -> set[str]:
 
 def put_proven(session: Session, vkey: str, names: Iterable[str]) -> None:
     """Keep that the own signatures of some statements of a log were checked."""
-    many.execute(session, _PROVE, ({"name": name, "vkey": vkey} for name in names))
+    many.insert(session, "proven", ("commitment", "vkey"), ((name, vkey) for name in names))
 
 
 def _in(row: Any, index: int) -> bytes:
