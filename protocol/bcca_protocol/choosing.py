@@ -57,6 +57,7 @@ class Missing(NamedTuple):
 
 
 Choice: TypeAlias = Verified[Part] | Leaf | Flagged | Substituted | Missing
+_GIVING_WAY: Final = (Missing, Flagged)  # a tuple: a union would be made for each of all inputs
 Chooser: TypeAlias = Callable[[Part, Bought], Choice]
 StandIns: TypeAlias = Callable[[Part, Bought], Substitute | None]
 _About: TypeAlias = tuple[str, str]  # an origin, and its product
@@ -100,7 +101,9 @@ class Choosing:
     def __call__(self, consumer: Part, bought: Bought) -> Choice:
         """Return what feeds an input."""
         about, span = (bought.origin, bought.product), bought.acquired
-        made = self._made.setdefault(about, {})
+        made = self._made.get(about)
+        if made is None:
+            made = self._made[about] = {}
         asked = (bought.key, bought.site, bought.pinned, span)
         choice = made.get(asked)
         if choice is None:
@@ -108,12 +111,13 @@ class Choosing:
             choice = made[asked] = among(self._offers.get(about, ()))
         if not isinstance(choice, Missing) and bought.unit != choice.fact.unit:
             choice = _fitting(bought, choice)
-        return self._stood_in(choice, consumer, bought)
+        if isinstance(choice, _GIVING_WAY) and bought.amount:
+            return self._stood_in(choice, consumer, bought)
+        return choice
 
-    def _stood_in(self, choice: Choice, consumer: Part, bought: Bought) -> Choice:
+    def _stood_in(self, choice: Missing | Flagged, consumer: Part, bought: Bought) -> Choice:
         """Return what stands in for a statement that is missing or expired, else `choice`."""
-        is_open = isinstance(choice, Missing | Flagged) and bought.amount
-        stated = self._stand_ins(consumer, bought) if is_open else None
+        stated = self._stand_ins(consumer, bought)
         if stated is None or not gives_way(choice, stated):
             return choice
         why_not = refusal(stated, bought.product, self._rules, self._called())
@@ -169,25 +173,44 @@ class _Input:
         # A roll-up is valid no longer than its inputs, so they outlast the start of its period too.
         self._since = max(span.start, period.start)
         self._rules = rules
-        self._what = f"{bought.product} of {bought.origin}"
 
     def among(self, offers: Sequence[Offer]) -> Choice:
         """Return the first rung of SPEC 9.1 that has an answer."""
+        if len(offers) == 1 and self._is_met_by(offers[0]):  # nearly always
+            return offers[0]
         bought = self._bought
         if offers and bought.key not in offers[0].log_keys:
             return Missing(
-                f"{self._what}: named with log key {bought.key}, which is not that log's"
+                f"{bought.product} of {bought.origin}: named with log key {bought.key}, which is "
+                "not that log's"
             )
         fits = [each for each in offers if bought.site in (None, each.fact.site)]
         if bought.pinned is not None:
             fits = [each for each in fits if each.fact.commitment == bought.pinned]
-            self._what = f"{self._what} with commitment {bought.pinned}"
         current = [each for each in fits if each.is_current]
         valid = [each for each in current if each.fact.validity.end > self._since]
         begun = self._begun(valid)
         if begun:
             return self._lagging(self._best(begun))
         return next(self._allowed(offers, current), None) or self._missing(fits, current, valid)
+
+    @property
+    def _what(self) -> str:
+        bought = self._bought
+        pinned = "" if bought.pinned is None else f" with commitment {bought.pinned}"
+        return f"{bought.product} of {bought.origin}{pinned}"
+
+    def _is_met_by(self, offer: Offer) -> bool:
+        """Say whether an offer would be the answer of the first rung if it was the only one."""
+        bought, fact = self._bought, offer.fact
+        return (
+            offer.is_current
+            and bought.key in offer.log_keys
+            and bought.site in (None, fact.site)
+            and bought.pinned in (None, fact.commitment)
+            and fact.validity.end > self._since
+            and fact.period.overlaps(self._span)
+        )
 
     def _lagging(self, best: Offer | Missing) -> Choice:
         """Return the best one, with how many days it lags if it is about a time before the span."""

@@ -32,6 +32,7 @@ def demand(totals: Totals, root: int, amount: Decimal) -> Demand:
     graph = totals.graph
     seen: dict[Unknown, Decimal] = {(root, "keep"): amount}
     edges: dict[tuple[int, int], Decimal] = {}
+    asked_of: dict[int, Mapping[str, Decimal]] = {}
     with exact():
         for component in reversed(totals.order):
             inside = set(component)
@@ -40,11 +41,8 @@ def demand(totals: Totals, root: int, amount: Decimal) -> Demand:
                 if asked:
                     seen |= loops.solve_amounts(graph, component, asked)
             for part in component:
-                _pass_on(graph, part, inside, seen, edges)
-        amounts = {
-            part: sum((seen.get((part, way), ZERO) for way in WAYS_SEEN), ZERO)
-            for part in totals.vectors
-        }
+                asked_of[part] = _pass_on(graph, part, inside, seen, edges)
+        amounts = {part: sum(asked_of[part].values(), ZERO) for part in totals.vectors}
     return Demand(root=root, amount=amount, amounts=amounts, edges=edges, seen=seen)
 
 
@@ -75,20 +73,22 @@ def _pass_on(
     inside: set[int],
     seen: dict[Unknown, Decimal],
     edges: dict[tuple[int, int], Decimal],
-) -> None:
-    """Ask the suppliers of one part for what it needs; a loop has already asked its own."""
+) -> dict[str, Decimal]:
+    """Ask the suppliers of one part for what it needs; a loop has already asked its own.
+
+    Return how much of the part is needed in each way in which its stages are seen, where any is.
+    """
+    amounts = {way: amount for way in WAYS_SEEN if (amount := seen.get((index, way)))}
     for term in graph.terms[index]:
         asked = ZERO
-        for way in WAYS_SEEN:
-            amount = seen.get((index, way), ZERO)
-            if not amount:
-                continue
+        for way, amount in amounts.items():
             needed = _scaled(graph, index, term, amount)
             asked += needed
             if term.supplier not in inside:
                 key = (term.supplier, seen_through(way, term.stages))
                 seen[key] = seen.get(key, ZERO) + needed
         edges[index, term.line] = asked
+    return amounts
 
 
 def _scaled(graph: Graph, index: int, term: Term, amount: Decimal) -> Decimal:
