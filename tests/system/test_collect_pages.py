@@ -121,6 +121,7 @@ def test_one_statement_that_is_refused_takes_no_other_with_it(
 
     assert len(checked.refused) == 1
     assert "step 4" in checked.refused[0]
+    assert checked.content is not None
     assert pages.unpack(checked.content) == others
     assert len(checked.lines) == len(others)
 
@@ -132,6 +133,7 @@ def test_what_was_entered_before_is_left_out_unread(company: Company, log: Verif
     checked = heavy.check_page(content, log, last.entry)
 
     assert checked.lines == [last]
+    assert checked.content is not None
     assert pages.unpack(checked.content) == company.envelopes[2:]
 
 

@@ -6,7 +6,7 @@ wanted, products are asked for one by one instead.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 
 from bcca_node.ledger.copying import Reader, naming
@@ -16,11 +16,11 @@ from bcca_node.network.patience import patiently
 from bcca_node.packmaker import heavy
 from bcca_node.packmaker.circle import Circle
 from bcca_node.packmaker.hands import Hands
-from bcca_node.packmaker.heavy import Checked
 from bcca_node.packmaker.source import ReadLog
 from bcca_node.packmaker.stock import STRANGER, Stock
 from bcca_node.storage import pages
 from bcca_node.storage.pages import WIDTH
+from bcca_node.storage.segments import Segment
 from bcca_protocol.errors import BccaError, MalformedError
 
 ALWAYS = 4_096  # entries: read and verified in a second of one core, as two hundred products are
@@ -100,14 +100,14 @@ class Bulk:
         for at in range(0, len(numbers), WINDOW):
             window = numbers[at : at + WINDOW]
             coming = [asyncio.ensure_future(self._page(source, n, start, turn)) for n in window]
-            checked: dict[int, Checked] = {}
+            checked: list[Segment] = []
             end = first = max(start, window[0] * WIDTH)
             try:
                 for number, page in zip(window, coming, strict=True):
                     found = await page
                     if found is None:
                         return end
-                    checked[max(start, number * WIDTH)] = found
+                    checked.append(found)
                     end = min(size, (number + 1) * WIDTH)
             finally:
                 for page in coming:
@@ -119,7 +119,7 @@ class Bulk:
 
     async def _page(
         self, source: ReadLog, number: int, start: int, turn: asyncio.Semaphore
-    ) -> Checked | None:
+    ) -> Segment | None:
         """Return what holds of a page, None where it is not shown."""
         url = f"{source.about.pages}{number}"
         async with turn:
@@ -128,9 +128,11 @@ class Bulk:
             )
         if content is None:
             return None
-        since = start if start > number * WIDTH else 0
+        begin = number * WIDTH
         with naming(url):
-            return await self._check(source, content, since)
+            if start <= begin:
+                return await self._check(source, content, begin)
+            return await self._check(source, content, start, since=start)
 
     async def _take_stream(self, source: ReadLog, start: int, size: int) -> None:
         """Take all from an entry on as it comes, and keep it by the hundred."""
@@ -139,11 +141,11 @@ class Bulk:
         with naming(url):
             async for few in self._hundreds(url, source):
                 content = await asyncio.to_thread(pages.pack, few)
-                checked = await self._check(source, content, at)
+                checked = await self._check(source, content, at, since=at)
                 end = max([at, *(line.entry + 1 for line in checked.lines)])
-                await self._keep(source, {at: checked}, min(end, size))
+                await self._keep(source, [checked], min(end, size))
                 at = end
-        await self._keep(source, {}, size)
+        await self._keep(source, [], size)
 
     async def _hundreds(self, url: str, source: ReadLog) -> AsyncIterator[Sequence[bytes]]:
         few: list[bytes] = []
@@ -160,12 +162,21 @@ class Bulk:
         if few:
             yield few
 
-    async def _check(self, source: ReadLog, content: bytes, since: int) -> Checked:
+    async def _check(
+        self, source: ReadLog, content: bytes, first: int, *, since: int = 0
+    ) -> Segment:
+        """Return what holds of a page of entries from `first` on, and is not from before `since`.
+
+        What came is kept as it came, if all of it holds.
+        """
         log = source.log
         if log.history.size > MAX_SENT:
-            return await asyncio.to_thread(heavy.check_page, content, log, since)
-        return await self._hands.do(heavy.check_page, content, log, since)
+            found = await asyncio.to_thread(heavy.check_page, content, log, since)
+        else:
+            found = await self._hands.do(heavy.check_page, content, log, since)
+        whole = content if found.content is None else found.content
+        return Segment(first, whole, found.lines, found.facts)
 
-    async def _keep(self, source: ReadLog, checked: Mapping[int, Checked], end: int) -> None:
+    async def _keep(self, source: ReadLog, checked: Sequence[Segment], end: int) -> None:
         read = {self._asked_as(source): end}
         await asyncio.to_thread(self._stock.keep, source, checked, read)

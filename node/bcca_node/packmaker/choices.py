@@ -1,12 +1,15 @@
 """What a run knows of statements so far, and which of them feeds what."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from bcca_node.packmaker.held import Held
 from bcca_node.packmaker.plan import Plan
 from bcca_node.packmaker.told import Ask
 from bcca_protocol.choosing import Choosing, Missing
 from bcca_protocol.substituted import Substituted
+
+NOT_SIGNED: Final = (Missing, Substituted)  # a tuple: a union would be made for each of all inputs
 
 
 class Choices:
@@ -53,4 +56,4 @@ class Choices:
         """Return the commitments of what feeds the inputs of `consumers`."""
         choose, parts = self.choose, (each.part for each in consumers)
         chosen = (choose(part, each) for part in parts for each in part.bought)
-        return {c.fact.commitment for c in chosen if not isinstance(c, Missing | Substituted)}
+        return {c.fact.commitment for c in chosen if not isinstance(c, NOT_SIGNED)}

@@ -6,7 +6,7 @@ that is down, or lies, stops nobody else: its products are missing, with the rea
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -14,7 +14,7 @@ from bcca_node.ledger.copying import Reader
 from bcca_node.ledger.node import Node
 from bcca_node.network.client import Fetcher
 from bcca_node.packmaker import held
-from bcca_node.packmaker.choices import Choices
+from bcca_node.packmaker.choices import NOT_SIGNED, Choices
 from bcca_node.packmaker.circle import Circle
 from bcca_node.packmaker.hands import Hands
 from bcca_node.packmaker.held import Held
@@ -23,6 +23,7 @@ from bcca_node.packmaker.routes import Routes
 from bcca_node.packmaker.source import ReadLog
 from bcca_node.packmaker.stock import Stock, Terms
 from bcca_node.packmaker.suppliers import FromCopies, Suppliers
+from bcca_node.packmaker.sweeps import passing_over
 from bcca_node.packmaker.told import Ask, shown
 from bcca_node.storage import feed, seen
 from bcca_node.storage.feed import Ways
@@ -68,8 +69,8 @@ async def collect(node: Node, fetcher: Fetcher, roots: Sequence[Held], plan: Pla
     What is read is remembered in the node's database at the end. Raises UnusableError without a
     policy or a published log.
     """
-    with Hands(plan.workers, plan.executor) as hands:
-        run = _Run(node, fetcher, plan, hands)
+    with Hands(plan.workers, plan.executor) as hands, passing_over() as pass_over:
+        run = _Run(node, fetcher, plan, hands, pass_over)
         await run.follow(roots)
         began = monotonic()
         await run.prove(roots)
@@ -92,8 +93,16 @@ async def collect(node: Node, fetcher: Fetcher, roots: Sequence[Held], plan: Pla
 class _Run:
     """One traversal: what is known, what was asked, and with whom something went wrong."""
 
-    def __init__(self, node: Node, fetcher: Fetcher, plan: Plan, hands: Hands) -> None:
+    def __init__(
+        self,
+        node: Node,
+        fetcher: Fetcher,
+        plan: Plan,
+        hands: Hands,
+        on_tier: Callable[[], None],
+    ) -> None:
         self._node = node
+        self._on_tier = on_tier
         self._plan = plan
         trusted = node.trust.required()
         self._turn = asyncio.Semaphore(plan.concurrency)
@@ -122,13 +131,14 @@ class _Run:
     async def follow(self, roots: Sequence[Held]) -> None:
         """Read tier after tier, until a tier names nothing new."""
         tier = list(roots)
+        self._choices.know(tier)
         while tier and self._tiers < MAX_ROUNDS:
             self._tiers += 1
-            self._choices.know(tier)
             self.reached |= {each.part.commitment: each for each in tier}
-            await self._read_suppliers_of([each.part for each in tier])
+            await self._read_suppliers_of([each.part for each in tier if each.part.bought])
             # An answer may put another statement first for a tier that was done.
             tier = self._new(tier)
+            self._on_tier()
             if not tier and self._choices.settle():
                 tier = self._new(self.reached.values())
 
@@ -203,10 +213,10 @@ class _Run:
             for name, each in self.reached.items()
             if each.envelope and each.part.issuer != self._node.origin
         ]
+        ways = self._ways()
         with self._node.database.write() as session:
             seen.put_statements(session, kept)
-            for issuer, ways in self._ways().items():
-                feed.put_walked(session, issuer, ways)
+            feed.put_walked(session, ways)
 
     def _ways(self) -> dict[str, Ways]:
         """Return by issuer what feeds, and whom name, the statements that were reached."""
@@ -219,7 +229,7 @@ class _Run:
             ways.named.append((name, {bought.origin for bought in part.bought}))
             for bought in part.bought:
                 choice = choose(part, bought)
-                if isinstance(choice, Missing | Substituted):
+                if isinstance(choice, NOT_SIGNED):
                     continue
                 if choice.fact.commitment in self.reached:
                     ways.fed.append((name, choice.fact.commitment))

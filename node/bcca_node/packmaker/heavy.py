@@ -23,9 +23,12 @@ MAX_TOLD = 8  # refusals of one page that are told: the first say what is wrong 
 
 
 class Checked(NamedTuple):
-    """What holds of a page: its page again, what is in it by line, and what does not hold."""
+    """What holds of a page, what is in it by line, and what does not hold.
 
-    content: bytes
+    `content` is the page of what holds, None where that is the very page that was checked.
+    """
+
+    content: bytes | None
     lines: Sequence[Line]
     facts: bytes
     refused: Sequence[str]
@@ -46,10 +49,11 @@ def check_page(content: bytes, log: VerifiedLog, since: int = 0) -> Checked:
             fact = found.fact
             name = fact.commitment
             kept[name] = envelope, Said(found.index, found.nonce, fact), _line(found, fact)
+    left = None  # it is not sent back to where it came from
     if len(kept) != len(came):
-        content = pages.pack(_written(envelope) for envelope, _, _ in kept.values())
+        left = pages.pack(_written(envelope) for envelope, _, _ in kept.values())
     return Checked(
-        content=content,
+        content=left,
         lines=[line for _, _, line in kept.values()],
         facts=facts.encode(said for _, said, _ in kept.values()),
         refused=refused[:MAX_TOLD],

@@ -1,7 +1,7 @@
 """What a pack maker holds: signed facts with the bytes they were read from, and its own log."""
 
 from collections.abc import Container
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlmodel import Session
 
@@ -17,17 +17,15 @@ from bcca_protocol.statement import PARTIAL_FOOTPRINT
 from bcca_protocol.verify import Verified, VerifiedLog
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """A verified statement that may feed an input, and its envelope; none where that is kept."""
+class Held(NamedTuple):
+    """A verified statement that may feed an input, and its envelope; none where that is kept.
+
+    `part` is the fact itself.
+    """
 
     signed: Offer
+    part: Part
     envelope: bytes
-
-    @property
-    def part(self) -> Part:
-        """The fact itself."""
-        return self.signed.fact
 
 
 def hold(envelope: bytes, log: VerifiedLog) -> Held | None:
@@ -41,9 +39,10 @@ def hold(envelope: bytes, log: VerifiedLog) -> Held | None:
 def as_offer(found: Verified[Fact], envelope: bytes) -> Held | None:
     """Return a verified statement as what may feed an input; raises as `cumulative.leaf` does."""
     if verify.is_part(found):
-        return Held(signed=found, envelope=envelope)
+        return Held(found, found.fact, envelope)
     if cumulative.is_roll_up(found):
-        return Held(signed=cumulative.leaf(found), envelope=envelope)
+        leaf = cumulative.leaf(found)
+        return Held(leaf, leaf.fact, envelope)
     return None
 
 

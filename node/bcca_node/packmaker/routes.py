@@ -63,11 +63,11 @@ class Routes:
     def learn(self, tier: Sequence[Part], logs: Mapping[str, ReadLog]) -> None:
         """Take the names that a tier's statements give; names of earlier tiers stay."""
         fresh: dict[str, _Naming] = {}
-        self._origins = {_base(read): origin for origin, read in logs.items() if read.address.url}
+        bases = {origin: _base(read) for origin, read in logs.items() if read.address.url}
+        self._origins = {base: origin for origin, base in bases.items()}
         self._origins |= {url: origin for origin, url in self._partners.items()}
         for part in sorted(tier, key=lambda each: (each.issuer, each.product, each.commitment)):
-            read = logs.get(part.issuer)
-            base = None if read is None or not read.address.url else _base(read)
+            base = bases.get(part.issuer)
             above = self._may_hold(part, base)
             for bought in part.bought:
                 naming = fresh.get(bought.origin)
@@ -75,7 +75,7 @@ class Routes:
                     naming = fresh[bought.origin] = _Naming(part.issuer, [])
                 if bought.key not in naming.keys:
                     naming.keys.append(bought.key)
-                if naming.url is None:
+                if naming.url is None and not self._is_located(bought.origin):
                     naming.url = self._hint(bought.origin, above, logs)
                 if base is not None:
                     self._customers.setdefault(bought.origin, {})[base] = None
@@ -159,6 +159,11 @@ class Routes:
     def origin_at(self, base: str) -> str | None:
         """Return whose node is at a base URL, of those that were met and of partners."""
         return self._origins.get(base)
+
+    def _is_located(self, origin: str) -> bool:
+        """Say whether the policy itself says where a log is, so that no hint counts."""
+        line = self._trusted.logs.get(origin)
+        return line is not None and bool(line.url)
 
     def _hint(self, origin: str, above: Iterable[str], logs: Mapping[str, ReadLog]) -> str | None:
         """Return where one of the nodes at some base URLs says that a supplier is."""

@@ -15,7 +15,6 @@ from sqlmodel import Session
 from bcca_node.packmaker import facts, heavy, held
 from bcca_node.packmaker.facts import Said
 from bcca_node.packmaker.hands import Hands
-from bcca_node.packmaker.heavy import Checked
 from bcca_node.packmaker.held import Held
 from bcca_node.packmaker.source import ReadLog
 from bcca_node.storage import seen, segments
@@ -66,20 +65,17 @@ class Stock:
         with self._database.read() as session:
             return segments.count(session, source.address.key.encode())
 
-    def keep(
-        self, source: ReadLog, checked: Mapping[int, Checked], read: Mapping[str, int]
-    ) -> None:
-        """Keep what holds by its first entry, and how far it was `read` as whom: both or none.
+    def keep(self, source: ReadLog, checked: Sequence[Segment], read: Mapping[str, int]) -> None:
+        """Keep what holds, and how far it was `read` as whom: both or none.
 
         The second of a run at which it was read stands beside it.
         """
         address, at = source.address, source.log.head.time
         vkey = address.key.encode()
         with self._database.write() as session:
-            for first, each in checked.items():
+            for each in checked:
                 if each.lines:
-                    segment = Segment(first, each.content, each.lines, each.facts)
-                    segments.put(session, address.origin, vkey, segment)
+                    segments.put(session, address.origin, vkey, each)
             for asked_as, size in read.items():
                 segments.put_read(session, vkey, asked_as, size, at=at)
         with self._turn:  # not before others can read the new ones

@@ -73,8 +73,8 @@ class Suppliers:
         silent = await self._ask_itself(origin, asks, told)
         if silent:
             await self._ask_elsewhere(origin, silent, told)
-        answered = [ask for ask in asks if ask not in silent and ask not in told.troubles]
-        hidden = [ask for ask in answered if not told.answers(ask)]
+        left = told.unanswered(asks)
+        hidden = [ask for ask in left if ask not in silent and ask not in told.troubles]
         for ask in hidden:
             await self._ask_below(self.logs[origin], ask, told, self._seconds / len(hidden))
         return told
@@ -114,7 +114,7 @@ class Suppliers:
             return list(asks)
         await self._take_from_stock(read, asks, told)
         has_sealed = read.about.products is not None and any(self._circle.pairs(read.log))
-        return [ask for ask in asks if has_sealed or not told.answers(ask)]
+        return list(asks) if has_sealed else told.unanswered(asks)
 
     async def _take_from_stock(self, read: ReadLog, asks: Sequence[Ask], told: Told) -> None:
         products = sorted({ask.product for ask in asks})

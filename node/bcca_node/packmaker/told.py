@@ -72,12 +72,24 @@ class Told:
 
         Where one is kept here that was corrected since, others may show what corrects it.
         """
-        for each in self.found[self._listed :]:
-            about = self._current.setdefault(each.part.product, {})
-            about[each.part.commitment] = each.signed.is_current
+        return not self.unanswered([ask])
+
+    def unanswered(self, asks: Iterable[Ask]) -> list[Ask]:
+        """Return the asks for which nothing was found, as `answers` says."""
+        for signed, part, _ in self.found[self._listed :]:
+            about = self._current.get(part.product)
+            if about is None:
+                about = self._current[part.product] = {}
+            about[part.commitment] = signed.is_current
         self._listed = len(self.found)
-        found = self._current.get(ask.product, {})
-        return any(found.values()) if ask.pinned is None else ask.pinned in found
+        return [ask for ask in asks if not self._is_met(ask)]
+
+    def _is_met(self, ask: Ask) -> bool:
+        product, pinned = ask
+        found = self._current.get(product)
+        if found is None:
+            return False
+        return True in found.values() if pinned is None else pinned in found
 
     def keep(self, found: Sequence[Held], log: VerifiedLog, asks: Sequence[Ask]) -> None:
         """Take what was verified before; one product over the limit is told alone."""
