@@ -99,10 +99,10 @@ class _Run:
         fetcher: Fetcher,
         plan: Plan,
         hands: Hands,
-        on_tier: Callable[[], None],
+        pass_over: Callable[[], None],
     ) -> None:
         self._node = node
-        self._on_tier = on_tier
+        self._pass_over = pass_over
         self._plan = plan
         trusted = node.trust.required()
         self._turn = asyncio.Semaphore(plan.concurrency)
@@ -138,7 +138,6 @@ class _Run:
             await self._read_suppliers_of([each.part for each in tier if each.part.bought])
             # An answer may put another statement first for a tier that was done.
             tier = self._new(tier)
-            self._on_tier()
             if not tier and self._choices.settle():
                 tier = self._new(self.reached.values())
 
@@ -267,6 +266,7 @@ class _Run:
                     ask: why for ask, why in told.absent.items() if self._choices.lack(origin, ask)
                 }
                 self._absent |= {(origin, ask.product): why for ask, why in absent.items()}
+        self._pass_over()
         self._tell()
 
     def _read_own(self, asks: Sequence[Ask]) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 # What statements say has no circles, and stays until the end: of a run over 10,000 of them, sweeps
 # at Python's own pace (700 objects) took a quarter of this process's time. These are some megabytes
 # that may wait.
-_SWEEPS = (200_000, 20, 10)
+_SWEEPS = (50_000, 20, 10)
 
 
 def sweep_rarely() -> None:
