@@ -10,6 +10,8 @@ import sys
 from importlib import import_module
 from types import FrameType
 
+from bcca_node.packmaker import sweeps
+
 INTERRUPTED = 128 + signal.SIGINT
 
 
@@ -22,8 +24,8 @@ signal.signal(signal.SIGINT, _end)
 
 def main() -> int:
     """Run the command line; once it is imported, Ctrl-C is the commands' own to handle."""
+    sweeps.sweep_rarely()  # an import makes many objects, and all of them stay
     cli = import_module("bcca_node.cli")
-    sweeps = import_module("bcca_node.packmaker.sweeps")
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sweeps.sweep_rarely()
     # A command says once what went wrong; `bcca serve`, which has no end to say it at, logs.

@@ -4,8 +4,8 @@ Run: `uv run python tests/bench/run.py [--statements 2000] [--suppliers 20] [--w
 
 Statements are those of `verify.py`: ten own lines of three components, two inputs. Each buys two
 others, so that all are upstream of one pack. Suppliers are real nodes in processes of their own,
-asked over loopback HTTP, each once before, so that it is up. The clock runs from the first question
-to the total.
+asked over loopback HTTP; each was asked before for its head and a page, so that it is up. The clock
+runs from the first question to the total.
 
 - seconds: logs and statements fetched, verified in bulk, stored, chosen, added up;
 - sign_seconds: the single signature checks that come before a result is signed, not in `seconds`;
@@ -65,6 +65,7 @@ from bcca_protocol.entry import Status
 from bcca_protocol.note import Note
 from bcca_protocol.period import Span
 from bcca_protocol.statement import PartialFootprint
+from bcca_protocol.tiles import ENTRIES, Tile
 
 PASSPHRASE = "it protects a bench"  # noqa: S105
 SCRYPT_N = 2**4
@@ -267,8 +268,17 @@ def _served(market: Market) -> Iterator[list[int]]:
             command = [sys.executable, __file__, "--serve", *mine]
             servers.append(stack.enter_context(running(command, subprocess.DEVNULL, {}, numbers)))
         for node in market.nodes:  # they have served before, as nodes have
-            httpx.get(node.settings.url + descriptor.PATH, timeout=START_SECONDS).raise_for_status()
+            _ask_once(node.settings.url)
         yield servers
+
+
+def _ask_once(url: str) -> None:
+    """Ask a node once for each kind of thing that a run asks for: it opens its database then."""
+    told = httpx.get(url + descriptor.PATH, timeout=START_SECONDS).raise_for_status()
+    about = descriptor.decode(told.content)
+    bundle = Tile(level=ENTRIES, index=0).encode()
+    for asked in (f"{url}/log/checkpoint", f"{url}/log/{bundle}", f"{about.pages}0"):
+        httpx.get(asked, timeout=START_SECONDS)  # what there is none of is answered too
 
 
 def _serve(given: Sequence[str]) -> None:
