@@ -1,10 +1,19 @@
-"""What feeds an input: a signed statement, what stands in for one, or nothing (SPEC 9.1)."""
+"""Which of what may feed an input does: the ladder of SPEC 9.1."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from decimal import Decimal
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from bcca_protocol.allowing import Called, called, refusal
+from bcca_protocol.choices import (
+    Choice,
+    Chooser,
+    Flagged,
+    Missing,
+    Offer,
+    StandIns,
+    Why,
+    nobody,
+)
 from bcca_protocol.cumulative import Leaf
 from bcca_protocol.errors import UnitError
 from bcca_protocol.partial import Bought, Part
@@ -14,61 +23,12 @@ from bcca_protocol.results import Substitute
 from bcca_protocol.rules import NEUTRAL_1, RuleSet, parse
 from bcca_protocol.standing import standing_of
 from bcca_protocol.substituted import Substituted, is_unsigned_footprint, substituted
-from bcca_protocol.verify import Verified
 
-Offer: TypeAlias = Verified[Part] | Leaf
-"""A signed statement that may feed an input: partial, or cumulative as a leaf."""
-
-Source: TypeAlias = Offer | Substituted
-"""What a part of a graph comes from; `fact` is the part, `introduced` whether its log was."""
-
-
-class Why(NamedTuple):
-    """Why a statement feeds an input that is not of its site and time: for the report."""
-
-    code: Literal["sibling", "expired", "lagged"]
-    words: str
-
-
-class Flagged(NamedTuple):
-    """A statement that the rules allow for want of one of the site and time, and why."""
-
-    source: Offer
-    why: Why
-
-    @property
-    def fact(self) -> Part:
-        """What it says."""
-        return self.source.fact
-
-
-class Missing(NamedTuple):
-    """An input that nothing feeds: no number, never zero.
-
-    `bound` is an estimate in kg CO2e per unit of the line, if one is known; it is never added.
-    Where a current statement is here that cannot be used, nothing may stand in: `is_settled`;
-    `here` names it, or both of two that contradict each other.
-    """
-
-    reason: str
-    bound: Decimal | None = None
-    is_settled: bool = False
-    here: tuple[str, ...] = ()
-
-
-Choice: TypeAlias = Verified[Part] | Leaf | Flagged | Substituted | Missing
 _GIVING_WAY: Final = (Missing, Flagged)  # a tuple: a union would be made for each of all inputs
-Chooser: TypeAlias = Callable[[Part, Bought], Choice]
-StandIns: TypeAlias = Callable[[Part, Bought], Substitute | None]
 _About: TypeAlias = tuple[str, str]  # an origin, and its product
-
 
 CURRENT_ALONE: Final = parse(NEUTRAL_1)
 """Rules under which nothing but a current statement of the site that is named feeds an input."""
-
-
-def nobody(_: Part, __: Bought) -> None:
-    """Stand in for nothing."""
 
 
 class Choosing:

@@ -6,16 +6,8 @@ from decimal import Decimal
 
 import msgspec
 
-from bcca_protocol.choosing import (
-    Choice,
-    Chooser,
-    Flagged,
-    Missing,
-    Offer,
-    Source,
-    Why,
-    chooser,
-)
+from bcca_protocol.choices import Choice, Chooser, Flagged, Missing, Offer, Source, Why
+from bcca_protocol.choosing import chooser
 from bcca_protocol.cumulative import Leaf
 from bcca_protocol.errors import StatementError, UnitError
 from bcca_protocol.partial import Bought, Part

@@ -4,15 +4,8 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from bcca_protocol.allowing import called, refusal
-from bcca_protocol.choosing import (
-    Choice,
-    Flagged,
-    Missing,
-    Offer,
-    chooser,
-    fitted,
-    gives_way,
-)
+from bcca_protocol.choices import Choice, Flagged, Missing, Offer
+from bcca_protocol.choosing import chooser, fitted, gives_way
 from bcca_protocol.cumulative import Leaf
 from bcca_protocol.errors import StatementError
 from bcca_protocol.partial import Bought, Part

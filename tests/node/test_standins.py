@@ -14,7 +14,7 @@ from bcca_node.packmaker.factors import FactorSet
 from bcca_node.packmaker.ownvalues import OwnValue, filled
 from bcca_node.packmaker.standins import Known, place_of, stand_ins
 from bcca_protocol import own, partial
-from bcca_protocol.choosing import Chooser, Missing
+from bcca_protocol.choices import Chooser, Missing
 from bcca_protocol.errors import UnusableError
 from bcca_protocol.inventory import Input, Supplier
 from bcca_protocol.partial import Bought, Part

@@ -18,7 +18,7 @@ from bcca_node.pact import amounts
 from bcca_node.storage import foreign, pairs, partners
 from bcca_node.storage.partners import Part as Pair
 from bcca_node.storage.partners import Partner, PartState
-from bcca_protocol.choosing import Choice, Chooser, Flagged, Missing, Why
+from bcca_protocol.choices import Choice, Chooser, Flagged, Missing, Why
 from bcca_protocol.footprint import COMPONENTS, OF_WHICH, Components, values_of
 from bcca_protocol.inventory import Factor
 from bcca_protocol.partial import Bought, Part

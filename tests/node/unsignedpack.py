@@ -11,7 +11,7 @@ from bcca_node.ledger.node import Node
 from bcca_node.packmaker.unsignedrung import rung
 from bcca_node.pact import intake
 from bcca_protocol import own, partial
-from bcca_protocol.choosing import Choice, Chooser, Missing
+from bcca_protocol.choices import Choice, Chooser, Missing
 from bcca_protocol.inventory import Factor, Input, Supplier
 from bcca_protocol.partial import Bought, Part
 from bcca_protocol.results import Substitute

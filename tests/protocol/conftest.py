@@ -27,7 +27,7 @@ from bcca_protocol.__main__ import main
 from bcca_protocol.aggregate import Totals, aggregate
 from bcca_protocol.bundle import Body, Header, RuleSet, StatementLine
 from bcca_protocol.checkpoint import Checkpoint
-from bcca_protocol.choosing import StandIns, nobody
+from bcca_protocol.choices import StandIns, nobody
 from bcca_protocol.columns import Way
 from bcca_protocol.cumulative import is_roll_up, leaf
 from bcca_protocol.demand import Demand, demand

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from bcca_protocol import audit, manifest
-from bcca_protocol.choosing import CURRENT_ALONE, Flagged, Missing
+from bcca_protocol.choices import Flagged, Missing
+from bcca_protocol.choosing import CURRENT_ALONE
 from bcca_protocol.entry import Status
 from bcca_protocol.errors import StatementError
 from bcca_protocol.graph import Leaf, Substituted

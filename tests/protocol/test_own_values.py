@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from bcca_protocol import audit, telling
-from bcca_protocol.choosing import Choice, Chooser, Missing
+from bcca_protocol.choices import Choice, Chooser, Missing
 from bcca_protocol.entry import Status
 from bcca_protocol.errors import StatementError
 from bcca_protocol.partial import Bought, Part

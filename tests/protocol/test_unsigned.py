@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from bcca_protocol import audit, footprint, shares
-from bcca_protocol.choosing import Flagged, Missing
+from bcca_protocol.choices import Flagged, Missing
 from bcca_protocol.errors import StatementError
 from bcca_protocol.footprint import Components
 from bcca_protocol.graph import Substituted

@@ -10,7 +10,7 @@ from bcca_node.cli.screen import say, tell
 from bcca_node.packmaker import certificates, ruling
 from bcca_node.packmaker.run import Run
 from bcca_protocol import circular, rules
-from bcca_protocol.choosing import Why
+from bcca_protocol.choices import Why
 from bcca_protocol.inventory import Activity
 from bcca_protocol.partial import Part
 from bcca_protocol.quantity import ZERO, exact, plain

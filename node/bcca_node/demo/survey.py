@@ -17,7 +17,7 @@ from bcca_node.packmaker.run import Sum
 from bcca_node.supplier.cases import Case, urn
 from bcca_protocol import footprint
 from bcca_protocol.aggregate import aggregate
-from bcca_protocol.choosing import Offer
+from bcca_protocol.choices import Offer
 from bcca_protocol.errors import BccaError
 from bcca_protocol.graph import chooser, connect
 from bcca_protocol.quantity import arithmetic

@@ -6,7 +6,8 @@ from typing import Final
 from bcca_node.packmaker.held import Held
 from bcca_node.packmaker.plan import Plan
 from bcca_node.packmaker.told import Ask
-from bcca_protocol.choosing import Choosing, Missing
+from bcca_protocol.choices import Missing
+from bcca_protocol.choosing import Choosing
 from bcca_protocol.substituted import Substituted
 
 NOT_SIGNED: Final = (Missing, Substituted)  # a tuple: a union would be made for each of all inputs

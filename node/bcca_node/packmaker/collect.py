@@ -28,7 +28,7 @@ from bcca_node.packmaker.told import Ask, shown
 from bcca_node.storage import feed, seen
 from bcca_node.storage.feed import Ways
 from bcca_node.storage.seen import FetchedStatement
-from bcca_protocol.choosing import Choice, Chooser, Missing
+from bcca_protocol.choices import Choice, Chooser, Missing
 from bcca_protocol.partial import Bought, Part
 from bcca_protocol.rollup import Opinion
 from bcca_protocol.substituted import Substituted

@@ -8,7 +8,7 @@ from sqlmodel import Session
 from bcca_node.ledger.node import Node
 from bcca_node.storage import logs, seen, statements
 from bcca_protocol import cumulative, policy, verify
-from bcca_protocol.choosing import Offer
+from bcca_protocol.choices import Offer
 from bcca_protocol.errors import RefusedError, UnusableError
 from bcca_protocol.facts import Fact
 from bcca_protocol.partial import Part

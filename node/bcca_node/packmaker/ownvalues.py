@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from bcca_protocol import footprint
 from bcca_protocol.allowing import Called, called, refusal
-from bcca_protocol.choosing import Choice, Chooser, Missing, StandIns, fitted
+from bcca_protocol.choices import Choice, Chooser, Missing, StandIns
+from bcca_protocol.choosing import fitted
 from bcca_protocol.errors import UnusableError
 from bcca_protocol.footprint import Components
 from bcca_protocol.inventory import Factor

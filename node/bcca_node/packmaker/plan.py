@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
-from bcca_protocol.choosing import StandIns, nobody
+from bcca_protocol.choices import StandIns, nobody
 from bcca_protocol.period import Span
 from bcca_protocol.rules import RuleSet, neutral
 

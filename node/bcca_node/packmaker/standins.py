@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from bcca_node.packmaker.factors import Entry, FactorSet
 from bcca_protocol.allowing import refusal
-from bcca_protocol.choosing import StandIns
+from bcca_protocol.choices import StandIns
 from bcca_protocol.limits import MAX_TEXT_CHARS
 from bcca_protocol.partial import Bought, Part
 from bcca_protocol.quantity import ONE, SCALES, convert, exact, plain

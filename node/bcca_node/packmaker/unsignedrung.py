@@ -21,7 +21,8 @@ from bcca_node.storage.partners import Part as Pair
 from bcca_node.storage.partners import PartState
 from bcca_protocol import footprint
 from bcca_protocol.allowing import UNCALLED, Called, refusal
-from bcca_protocol.choosing import Choice, Chooser, Flagged, Missing, fitted
+from bcca_protocol.choices import Choice, Chooser, Flagged, Missing
+from bcca_protocol.choosing import fitted
 from bcca_protocol.errors import UnusableError
 from bcca_protocol.inventory import Factor
 from bcca_protocol.limits import MAX_TEXT_CHARS
