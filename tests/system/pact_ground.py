@@ -22,6 +22,7 @@ from typing import Any
 
 import msgspec
 from tests.conftest import footprint_of, policy_text
+from tests.ran import Ran
 from tests.system.pact_keys import Authority, Pair
 from tests.system.pact_tester import Foreigner, Listener
 
@@ -79,19 +80,6 @@ for line in sys.stdin:
         os.kill(asked["pid"], asked["signal"])
         print(os.waitstatus_to_exitcode(os.waitpid(asked["pid"], 0)[1]), flush=True)
 """
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a command did."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
 
 
 @dataclass

@@ -96,7 +96,8 @@ class Asking:
     def _size_told(self, answer: Answer, said: str) -> int:
         """Return the size that it says it knows, no larger than the head."""
         if (answer.status, answer.content_type) != (HTTPStatus.CONFLICT, TREE_SIZE):
-            raise RefusedError(f"answered {answer.status}: {showable(said[:200].strip())}")
+            words = showable(said[:200].strip())
+            raise RefusedError(f"answered {answer.status}{words and f': {words}'}")
         told = decimal_int(said.removesuffix("\n"), "size known to a witness")
         self.most_told = max(told, self.most_told)
         if told > self._head.size:

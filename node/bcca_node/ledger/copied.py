@@ -118,6 +118,8 @@ class CopiedLog:
         head = shown.checkpoint
         if before is None or head.size > before.size:
             return
+        if (head.size, head.root) == (before.size, before.root):
+            return
         with self._database.read() as session:
             tree = self._subtree(session, before.size)
             root = merkle.root_hash(head.size, tree)

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 import uvicorn
+from tests.ran import Ran
 from tests.system.foreign_host import ForeignHost
 
 from bcca_node.app import create_server
@@ -31,28 +32,6 @@ from bcca_protocol.inventory import Input
 from bcca_protocol.statement import PartialFootprint
 
 PASSPHRASE = "correct horse battery staple"  # noqa: S105 - what `new_node` gives its keys
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a command did."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-    @property
-    def refusal(self) -> str:
-        """The one sentence of a command that did nothing."""
-        assert self.out == ""
-        assert self.err.startswith("bcca: ")
-        assert self.err.count("\n") == 1
-        assert "Traceback" not in self.err
-        return self.err
 
 
 @dataclass(frozen=True)

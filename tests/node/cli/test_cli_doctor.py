@@ -243,28 +243,33 @@ def answering(
     return serve
 
 
-def test_plain_http_where_others_ask_by_https_is_wrong_and_told_with_what_to_do(
-    desk: Any, answering: Callable[..., Node]
+@pytest.mark.parametrize(
+    ("tls", "said", "to_do"),
+    [
+        pytest.param(
+            False,
+            ": https is expected there, and plain",
+            "start `bcca serve` with --tls-cert and --tls-key, or a proxy that",
+            id="plain http",
+        ),
+        pytest.param(
+            True,
+            "/.well-known/bcca.json: its certificate",
+            "SSL_CERT_FILE",
+            id="a certificate that nobody believes",
+        ),
+    ],
+)
+def test_what_others_cannot_ask_by_https_is_wrong_and_told_with_what_to_do(
+    desk: Any, answering: Callable[..., Node], tls: bool, said: str, to_do: str
 ) -> None:
-    node = answering(tls=False)
+    node = answering(tls=tls)
     ran = desk.bcca("doctor", data=node)
 
     [line] = [each for each in ran.out.splitlines() if " url: " in each]
     assert ran.status == 1
-    assert line.startswith(f"WRONG url: {node.settings.url}: https is expected there, and plain")
-    assert "start `bcca serve` with --tls-cert and --tls-key, or a proxy that" in line
-
-
-def test_a_certificate_of_its_own_that_nobody_believes_is_wrong_and_told(
-    desk: Any, answering: Callable[..., Node]
-) -> None:
-    node = answering(tls=True)
-    ran = desk.bcca("doctor", data=node)
-
-    [line] = [each for each in ran.out.splitlines() if " url: " in each]
-    assert ran.status == 1
-    assert line.startswith(f"WRONG url: {node.settings.url}/.well-known/bcca.json: its certificate")
-    assert "SSL_CERT_FILE" in line
+    assert line.startswith(f"WRONG url: {node.settings.url}{said}")
+    assert to_do in line
 
 
 class Another(BaseHTTPRequestHandler):
