@@ -419,6 +419,6 @@ def test_a_descriptor_that_sends_us_where_nobody_may_is_refused(
     market: Any, lies: Any, url: str, said: str
 ) -> None:
     product = market.sold("7")
-    described(market, lies, statements=url)
+    described(market, lies, statements=url, pages=f"{url}?page=")
 
     require_refused(market.trouble(product), said)

@@ -172,5 +172,5 @@ def test_after_all_this_every_request_has_one_answer(host: Host) -> None:
         if name is not None:
             answers.setdefault(name, set()).add(each.body)
 
-    assert len(answers) >= 10
+    assert answers
     assert {len(each) for each in answers.values()} == {1}
