@@ -73,7 +73,7 @@ _PUT = text(
     "VALUES (:vkey, :first, :content, :indices, :facts) ON CONFLICT (vkey, first) DO UPDATE SET "
     "content = excluded.content, indices = excluded.indices, facts = excluded.facts"
 )
-_LISTED = ("commitment", "index", "product", "sharing", "vkey", "origin", "envelope")
+_LISTED = ("commitment", "index", "product", "sharing")
 _READ = text(
     "INSERT INTO statements_read (vkey, asked_as, size, at) VALUES (:vkey, :asked_as, :size, :at) "
     "ON CONFLICT (vkey, asked_as) DO UPDATE SET size = excluded.size, at = excluded.at"
@@ -109,7 +109,8 @@ def put(session: Session, origin: str, vkey: str, segment: Segment) -> None:
         "facts": segment.facts,
     }
     session.connection().execute(_PUT, asked)
-    many.insert(session, "fetched", _LISTED, ((*line, vkey, origin, b"") for line in lines))
+    common = {"vkey": vkey, "origin": origin, "envelope": b""}
+    many.insert(session, "fetched", _LISTED, lines, common)
 
 
 def put_read(session: Session, vkey: str, asked_as: str, size: int, *, at: int) -> None:
@@ -201,7 +202,7 @@ def proven(session: Session, vkey: str, names: Sequence[str]) -> set[str]:
 
 def put_proven(session: Session, vkey: str, names: Iterable[str]) -> None:
     """Keep that the own signatures of some statements of a log were checked."""
-    many.insert(session, "proven", ("commitment", "vkey"), ((name, vkey) for name in names))
+    many.insert(session, "proven", ("commitment",), ((name,) for name in names), {"vkey": vkey})
 
 
 def _in(row: Any, index: int) -> bytes:
