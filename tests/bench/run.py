@@ -267,18 +267,19 @@ def _served(market: Market) -> Iterator[list[int]]:
             mine = (f"{number}:{each}" for number, each in zip(numbers, folders, strict=True))
             command = [sys.executable, __file__, "--serve", *mine]
             servers.append(stack.enter_context(running(command, subprocess.DEVNULL, {}, numbers)))
-        for node in market.nodes:  # they have served before, as nodes have
-            _ask_once(node.settings.url)
+        with httpx.Client(timeout=START_SECONDS) as client:
+            for node in market.nodes:  # they have served before, as nodes have
+                _ask_once(client, node.settings.url)
         yield servers
 
 
-def _ask_once(url: str) -> None:
+def _ask_once(client: httpx.Client, url: str) -> None:
     """Ask a node once for each kind of thing that a run asks for: it opens its database then."""
-    told = httpx.get(url + descriptor.PATH, timeout=START_SECONDS).raise_for_status()
+    told = client.get(url + descriptor.PATH).raise_for_status()
     about = descriptor.decode(told.content)
     bundle = Tile(level=ENTRIES, index=0).encode()
     for asked in (f"{url}/log/checkpoint", f"{url}/log/{bundle}", f"{about.pages}0"):
-        httpx.get(asked, timeout=START_SECONDS)  # what there is none of is answered too
+        client.get(asked)  # what there is none of is answered too
 
 
 def _serve(given: Sequence[str]) -> None:

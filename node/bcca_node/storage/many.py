@@ -7,7 +7,7 @@ from types import MappingProxyType
 import msgspec
 from sqlmodel import Session
 
-MAX_ROWS = 5_000  # of one statement: less than a megabyte
+MAX_ROWS = 500  # of one statement: SQLite keeps its 64 kB until the next, for each connection
 CACHE_KB = 16_384  # of SQLite's pages: half the time of 100,000 rows with its usual 2,000
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
@@ -22,7 +22,7 @@ def insert(
     """Put rows into a table, with a value for each of `columns` and what is `common` to all.
 
     What is there stays as it is. The values go to the database's own driver as they are: to SQLite
-    thousands in one statement, as JSON. Its driver waits for its turn among the threads after each
+    hundreds in one statement, as JSON. Its driver waits for its turn among the threads after each
     statement, for 5 ms where another thread is busy.
     """
     connection = session.connection()
