@@ -94,6 +94,10 @@ def freeze(
         put_json(documents.stored_as_json(found))
         return
     say(f"run {found.name} is frozen for {found.year}")
+    if found.incomplete:
+        say("  it is incomplete: something that it is made of is missing, and in no number")
+    if found.commitment is None:
+        say("  it was not entered in this node's log: nobody else can know of it")
 
 
 def rename(

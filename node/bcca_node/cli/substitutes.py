@@ -1,6 +1,7 @@
 """`--substitute` of `bcca aggregate`: what a maker states for what is missing, and what came of it.
 
-PRODUCT=VALUE[unit];reason, with != where the value is to go over a signed statement.
+PRODUCT=VALUE[/unit];reason, kg CO2e per unit of the product (the slash may be left out), with !=
+where the value is to go over a signed statement.
 """
 
 import re
@@ -21,7 +22,7 @@ from bcca_protocol.substituted import replaced_by
 from bcca_protocol.wire import showable
 
 MAX_REASON_CHARS = MAX_TEXT_CHARS - 200  # what it goes over is said in front of it
-METAVAR = "PRODUCT=VALUE[unit];reason"
+METAVAR = "PRODUCT=VALUE[/unit];reason"
 
 SubstituteOption = Annotated[
     list[str] | None,
@@ -29,12 +30,13 @@ SubstituteOption = Annotated[
         "--substitute",
         metavar=METAVAR,
         help="Your own kg CO2e per unit of a product whose statement is missing, as "
-        "'C12=3.2kg;LCA of 2024'; once for each. C12!=3.2 goes over a signed statement.",
+        "'C12=3.2/kg;LCA of 2024': 3.2 kg CO2e per kg of C12; once for each. C12!=3.2/kg goes over "
+        "a signed statement.",
     ),
 ]
 
 # The first = before a number: a URN may hold others.
-_FORM = re.compile(r"(.+?)(!?)=\s*([+-]?[0-9.][0-9.,]*(?:[eE][+-]?[0-9]+)?)\s*([^;]*);(.*)", re.S)
+_FORM = re.compile(r"(.+?)(!?)=\s*([+-]?[0-9.][0-9.,]*(?:[eE][+-]?[0-9]+)?)\s*/?([^;]*);(.*)", re.S)
 
 
 def parsed(texts: Sequence[str] | None) -> tuple[OwnValue, ...]:
@@ -53,12 +55,18 @@ def print_stood_in(run: Run) -> None:
         kind = "unsigned footprint" if each.is_unsigned else factor.kind
         say(
             f"  {plain(each.kg)} kg CO2e for {plain(each.amount)} {factor.unit} of {each.product} "
-            f"from {each.supplier}: {kind}, {factor.dataset} ({factor.source}{version})",
+            f"from {each.supplier}: {kind}, {factor.dataset} ({factor.source}{version}), "
+            f"{plain(each.kg_per_unit)} per {factor.unit}",
             f"    {each.substitute.reason}; bought for {each.consumer.name} of "
             f"{each.consumer.issuer}",
         )
         if replaced_by(each.substitute):
             say("    an own value over a signed statement: whoever checks the result is told so")
+    for value in run.without_effect:
+        say(
+            f"  --substitute {showable(value.asked[:200])}: without effect, since nothing of that "
+            "name is needed, or what buys it is missing or substituted itself"
+        )
     default, unsigned = default_share(run.statement), unsigned_share(run.statement)
     if found and (default or not unsigned):
         say(f"  {default * 100:.1f} % of the result, gross, is filled in so")
@@ -72,6 +80,7 @@ def as_json(run: Run) -> dict[str, object]:
     """Return the same as members of a JSON document."""
     return {
         "substitutes": [_as_json(each) for each in _found(run)],
+        "withoutEffect": [each.asked for each in run.without_effect],
         "defaultShare": f"{default_share(run.statement):.6f}",
         "unsignedShare": f"{unsigned_share(run.statement):.6f}",
     }
@@ -105,7 +114,7 @@ def _parsed(text: str) -> OwnValue:
     found = _FORM.fullmatch(text)
     what = f"--substitute {showable(text[:200])}"
     if found is None:
-        raise UnusableError(f"{what}: write {METAVAR}, as 'C12=3.2kg;LCA of 2024'")
+        raise UnusableError(f"{what}: write {METAVAR}, as 'C12=3.2/kg;LCA of 2024'")
     product, over, value, unit, reason = (each.strip() for each in found.groups())
     if not reason:
         raise UnusableError(f"{what}: say behind the ; where the value comes from")
@@ -119,6 +128,9 @@ def _parsed(text: str) -> OwnValue:
         per: Unit | None = unit_named(unit) if unit else None
     except BccaError as error:
         raise UnusableError(f"{what}: {error}") from error
-    if not number(kg):
-        raise UnusableError(f"{what}: a value of 0 would hide a gap; leave it missing instead")
+    if number(kg) <= 0:
+        raise UnusableError(
+            f"{what}: a value of 0 or below it would hide a gap, where one above 0 belongs; leave "
+            "it missing instead"
+        )
     return OwnValue(asked=product, kg=kg, unit=per, reason=reason, replaces=bool(over))

@@ -10,6 +10,7 @@ from bcca_node.sheets.rows import read_text
 from bcca_node.storage import factors as stored
 from bcca_node.storage.factors import ImportedSet
 from bcca_protocol.errors import UnusableError
+from bcca_protocol.quantity import plain
 from bcca_protocol.wire import showable
 
 
@@ -46,6 +47,7 @@ def import_file(node: Node, path: Path, name: str, *, replaces: bool) -> FactorS
     text = read_text(path.parent, path.name, problems)
     problems.refuse()
     made = factors.parse(text or "", name, file=path.name)
+    _require_above_zero(made, str(path))
     with node.database.write() as session:
         there = stored.get(session, name)
         if there is not None and there.digest != made.digest and not replaces:
@@ -72,6 +74,20 @@ def remove(node: Node, name: str) -> None:
             raise UnusableError(
                 f"{showable(name[:200])!r} is no imported set of factors: imported are {there}"
             )
+
+
+def _require_above_zero(made: FactorSet, file: str) -> None:
+    """Raise UnusableError for a factor that stands for products and would hide that they lack."""
+    problems = Problems(file)
+    for each in made.entries:
+        if each.stands_for and each.kg <= 0:
+            problems.add(
+                file,
+                f"it stands for products with {plain(each.kg)} kg CO2e, where a value above 0 "
+                "belongs: one of 0 or below it would hide a gap; leave stands_for empty",
+                row=each.row,
+            )
+    problems.refuse()
 
 
 def _read(imported: ImportedSet) -> FactorSet:

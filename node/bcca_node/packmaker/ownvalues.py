@@ -42,6 +42,10 @@ class OwnValue:
     reason: str
     replaces: bool = False
 
+    def is_for(self, urn: str, names: Mapping[str, str]) -> bool:
+        """Say whether it was asked for this product; `names` are those of products by URN."""
+        return self.asked in (urn, urn.rpartition(":")[2], names.get(urn))
+
 
 @dataclass(frozen=True, slots=True)
 class _Line:
@@ -107,8 +111,9 @@ def filled(
 ) -> Chooser:
     """Return `choose` with its gaps filled; `parts` are those whose inputs are fed.
 
-    Raises UnusableError for an own value of nothing that is bought, of several products, of a unit
-    that does not fit, and for one that would silently go over a signed statement.
+    An own value of nothing that is bought waits where something is missing, which may buy it.
+    Raises UnusableError for it where nothing is, for one of several products, of a unit that does
+    not fit, and for one that would silently go over a signed statement.
     """
     parts = list(parts)
     known = called(parts, rules)
@@ -123,6 +128,8 @@ def filled(
     own: dict[str, OwnValue] = {}
     for value in told:
         product = _product(value, lines, names)
+        if product is None:
+            continue
         if product in own:
             raise UnusableError(f"{_what(value)}: {product} has two values; give it one")
         _check(value, product, lines[product], Terms(rules, known))
@@ -132,23 +139,19 @@ def filled(
 
 def _product(
     value: OwnValue, lines: Mapping[str, Sequence[_Line]], names: Mapping[str, str]
-) -> str:
-    asked = value.asked
-    if asked in lines:
-        return asked
-    found = sorted(urn for urn in lines if asked in (urn.rpartition(":")[2], names.get(urn)))
+) -> str | None:
+    """Return the product that a value is for; None where what buys it may be missing."""
+    if value.asked in lines:
+        return value.asked
+    found = sorted(urn for urn in lines if value.is_for(urn, names))
     match found:
         case [only]:
             return only
         case []:
-            missing = [
-                urn
-                for urn, each in lines.items()
-                if not all(_is_signed(line.choice) for line in each)
-            ]
+            if any(not _is_signed(line.choice) for each in lines.values() for line in each):
+                return None
             raise UnusableError(
-                f"{_what(value)}: nothing of that name is bought here; missing are "
-                f"{_listed(sorted(missing)) or 'none'}"
+                f"{_what(value)}: nothing of that name is bought here, and nothing is missing"
             )
         case _:
             raise UnusableError(

@@ -20,6 +20,7 @@ from bcca_node.packmaker.ownvalues import OwnValue
 from bcca_node.packmaker.plan import CONCURRENCY, MAX_AGE, OnProgress, Plan
 from bcca_node.packmaker.secrecy import Keeping
 from bcca_node.packmaker.standing import NoLongerCurrent, since_last
+from bcca_node.packmaker.stoodin import idle
 from bcca_node.storage import logs, seen
 from bcca_protocol import manifest, period
 from bcca_protocol.aggregate import Totals, aggregate
@@ -94,7 +95,8 @@ class Run:
 
     Where too few witnesses answered to know that this log is the newest, nothing was entered:
     `published` is None, and `unentered` says why. `outdated` is what the last roll-up used and
-    is no longer current. `verdict` says whether the result may be declared by its rules.
+    is no longer current, `without_effect` are own values that stand for nothing. `verdict` says
+    whether the result may be declared by its rules.
     """
 
     sum: Sum
@@ -103,6 +105,7 @@ class Run:
     published: Published | None
     witnessed: Witnessed | None
     outdated: tuple[NoLongerCurrent, ...] = ()
+    without_effect: tuple[OwnValue, ...] = ()
     unentered: str | None = None
 
 
@@ -136,6 +139,7 @@ async def roll_up(node: Node, fetcher: Fetcher, order: Order) -> Run:
         published=None,
         witnessed=None,
         outdated=outdated,
+        without_effect=idle(order.own_values, stated.whole, added.totals.graph, collected.reached),
     )
     if order.is_offline:
         return replace(run, unentered="offline: nobody was asked, so nothing is entered either")

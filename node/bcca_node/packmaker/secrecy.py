@@ -54,8 +54,8 @@ def conceal(
     if made_of.sharing != "direct":
         raise UnusableError(
             f"{made_of.product}: its partial footprint {made_of.commitment} is shared as "
-            f"`{made_of.sharing}`, and with it its recipe: publish it as `direct`, then run this "
-            "again"
+            f"`{made_of.sharing}`, and with it its recipe: publish it as `direct`, by a draft that "
+            f"says so and `bcca status correct {made_of.commitment} DRAFT`, then run this again"
         )
     for last in _standing(session, stated.product.id):
         kept = kept_of(session, last)

@@ -139,13 +139,16 @@ class _StandIns:
 
 
 def _may_be_added(entry: Entry, consumer: Part, bought: Bought) -> bool:
-    """Say whether a factor may be added to a consumer's footprint at all; a gap is never zero."""
+    """Say whether a factor may be added to a consumer's footprint at all.
+
+    A gap is never zero, and what stands in for one never makes a total less than without it.
+    """
     factor = entry.factor
     return (
         factor.gas == "co2e"
         and factor.gwp in (None, consumer.gwp)
         and SCALES[factor.unit].dimension == SCALES[bought.unit].dimension
-        and entry.kg != 0
+        and entry.kg > 0
     )
 
 

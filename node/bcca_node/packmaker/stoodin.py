@@ -1,10 +1,12 @@
 """What stands in for statements in a roll-up: each with its kind, why, data set and version."""
 
 import decimal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+from bcca_node.packmaker.held import Held
+from bcca_node.packmaker.ownvalues import OwnValue
 from bcca_protocol import footprint, shares
 from bcca_protocol.graph import Graph
 from bcca_protocol.partial import Part
@@ -27,6 +29,11 @@ class StoodIn:
     amount: Decimal
     kg: Decimal
     substitute: Substitute
+
+    @property
+    def kg_per_unit(self) -> Decimal:
+        """Kg CO2e per unit of the value's factor, excluding uptake."""
+        return footprint.figures(self.substitute.factor.values).counted
 
     @property
     def is_unsigned(self) -> bool:
@@ -53,6 +60,15 @@ def stood_in(stated: FootprintRollUp, graph: Graph) -> Iterator[StoodIn]:
             kg=kg,
             substitute=substitute,
         )
+
+
+def idle(
+    told: Iterable[OwnValue], stated: FootprintRollUp, graph: Graph, reached: Mapping[str, Held]
+) -> tuple[OwnValue, ...]:
+    """Return the own values that stand for nothing in a roll-up; what was `reached` has names."""
+    names = {each.part.product: each.part.name for each in reached.values()}
+    used = {each.product for each in stood_in(stated, graph)}
+    return tuple(value for value in told if not any(value.is_for(urn, names) for urn in used))
 
 
 def unsigned_share(stated: FootprintRollUp) -> Decimal:

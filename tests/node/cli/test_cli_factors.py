@@ -229,17 +229,46 @@ def test_a_supplier_makes_what_is_missing_where_its_other_products_are_made(
     assert "38.5 kg CO2e" in explained.out
 
 
+def test_a_value_for_what_only_the_missing_would_buy_stops_no_run_and_is_told(
+    desk: Any, two_tiers: Any
+) -> None:
+    down(two_tiers)
+    values = ("--substitute", "O7=3/kg;why", "--substitute", "C1=3.25/kg;our LCA of 2024")
+
+    gap = desk.bcca("aggregate", "P1", *values[:2], data=two_tiers.pack)
+    filled = desk.bcca("aggregate", "P1", *values, data=two_tiers.pack)
+    shown = desk.bcca("aggregate", "P1", "--json", *values, data=two_tiers.pack)
+
+    assert gap.status == 3
+    assert "--substitute O7: without effect" in gap.out
+    assert "--substitute O7: without effect" in filled.out
+    assert ", 3.25 per kg\n" in filled.out
+    assert shown.json["withoutEffect"] == ["O7"]
+
+
+def test_an_attack_a_factor_below_zero_lowers_no_total_that_lacks_something(
+    desk: Any, two_tiers: Any, sheet: Any
+) -> None:
+    below = ROW.replace("20.5", "-20.5")
+    assert below != ROW
+    refused = desk.bcca("factors", "import", sheet(below), data=two_tiers.pack)
+
+    assert refused.status == 2
+    assert "stands for products with -20.5 kg CO2e, where a value above 0 belongs" in refused.err
+
+
 @pytest.mark.parametrize(
     ("told", "reason"),
     [
-        ("C1", "write PRODUCT=VALUE[unit];reason"),
-        ("C1=3", "write PRODUCT=VALUE[unit];reason"),
-        ("=3;why", "write PRODUCT=VALUE[unit];reason"),
-        ("C1=x;why", "write PRODUCT=VALUE[unit];reason"),
+        ("C1", "write PRODUCT=VALUE[/unit];reason"),
+        ("C1=3", "write PRODUCT=VALUE[/unit];reason"),
+        ("=3;why", "write PRODUCT=VALUE[/unit];reason"),
+        ("C1=x;why", "write PRODUCT=VALUE[/unit];reason"),
         ("C1=3kg; ", "say behind the ; where the value comes from"),
         ("C1=3bags;why", "unit 'bags' is not in the table"),
         ("C1=3,2;why", "'3,2' is not a number, write a decimal point"),
-        ("C1=0;why", "a value of 0 would hide a gap"),
+        ("C1=0;why", "a value of 0 or below it would hide a gap"),
+        ("C1=-100kg;why", "a value of 0 or below it would hide a gap"),
         ("C1=3;\x1b[2J", "none that is not shown"),
     ],
 )
@@ -259,5 +288,5 @@ def test_a_value_that_fits_nothing_is_refused_in_a_sentence(desk: Any, two_tiers
         ).refusal
         return sentence
 
-    assert "nothing of that name is bought here; missing are none" in refusal("C2=3;why")
+    assert "nothing of that name is bought here, and nothing is missing" in refusal("C2=3;why")
     assert "a value per kWh (energy)" in refusal("C1!=3kWh;why")

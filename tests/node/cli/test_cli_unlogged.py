@@ -50,7 +50,7 @@ bcca factors import ours.csv
 bcca aggregate c1
 """
 BY_VALUE = """
-bcca aggregate c1 --substitute '4712345060504=18kg;our LCA of 2024'
+bcca aggregate c1 --substitute '4712345060504=18/kg;our LCA of 2024'
 """
 
 
