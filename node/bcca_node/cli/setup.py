@@ -78,12 +78,13 @@ def initialise(
     passphrase = asked_passphrase(twice=True)
     keystore.require_none(data, passphrase)
     words = init(settings, passphrase, continues=before)
-    # First of all: nobody can show them again.
-    _show(settings, words, as_json=as_json)
+    try:  # first of all: nobody can show the words again
+        _show(settings, words, as_json=as_json)
+    finally:  # whoever reads, as `head` does, may have left by then
+        if trusted is not None:
+            write_whole(data / trust.FILE, trusted)
     if trusted is None:
         tell(f"It believes nobody yet and publishes nothing: write {data / trust.FILE}.")
-    else:
-        write_whole(data / trust.FILE, trusted)
 
 
 def log_line(settings: Settings, keys: Keystore) -> str:

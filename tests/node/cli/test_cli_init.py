@@ -2,6 +2,7 @@
 
 import os
 import pty
+import sys
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bcca_node.cli import main
 from bcca_node.ledger.keystore import Keystore
 from bcca_node.ledger.node import Node
 from bcca_node.ledger.words import from_words
@@ -151,6 +153,20 @@ def test_bad_input_to_init_is_one_sentence_and_leaves_nothing(
     assert ran.status == 2
     assert said in ran.refusal
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_policy_is_copied_though_whoever_reads_leaves_early(
+    desk: Any, policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w", encoding="utf-8") as left:
+        monkeypatch.setattr(sys, "stdout", left)
+        with pytest.raises(SystemExit, match="1"):  # as Click has it where a pipe is closed
+            main([*INIT, "--policy", str(policy), "--data", str(tmp_path / "n")])
+        monkeypatch.undo()
+
+    assert (tmp_path / "n" / "policy.txt").read_bytes() == policy.read_bytes()
 
 
 @pytest.mark.parametrize("text", ["quorum none\n", "log nonsense\n", "\x1b[31m\n", "\xff"])
