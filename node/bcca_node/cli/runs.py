@@ -20,6 +20,9 @@ from bcca_node.storage.runs import StoredRun
 from bcca_protocol import period
 from bcca_protocol.quantity import plain, written
 
+MOST_ROWS = 30  # of a comparison, for people: --json has them all
+MAX_WORDS = 48  # characters of a name in a row: databases have names of several lines
+
 
 def add(app: typer.Typer) -> None:
     """Add the commands."""
@@ -189,15 +192,20 @@ def _print_rows(found: Comparison) -> None:
         say("Nothing moved.")
         return
     columns = ("what", "product", "supplier", "line", "before", "after", "kg CO2e")
-    show_table(columns, map(_told, found.rows), numbers=1)
+    shown, others = found.rows[:MOST_ROWS], found.rows[MOST_ROWS:]
+    show_table(columns, map(_told, shown), numbers=1)
+    if others:
+        together = _signed(written(compare.added(row.kg for row in others)))
+        say(f"and {len(others)} smaller ones, together {together} kg CO2e; --json lists each")
 
 
 def _told(row: Row) -> tuple[str, ...]:
     before, after = row.before or "nothing", row.after or "nothing"
     if row.kind == "rounding":
         before = after = ""
-    told = row.kind, row.title, row.supplier, row.line, before, after
-    return *told, _signed(written(row.kg))
+    words = (row.title, row.supplier, row.line, before, after)
+    told = (each if len(each) <= MAX_WORDS else f"{each[:MAX_WORDS]}…" for each in words)
+    return row.kind, *told, _signed(written(row.kg))
 
 
 def _print_touched(each: Touched) -> None:

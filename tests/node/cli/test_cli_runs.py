@@ -4,19 +4,27 @@ import json
 from decimal import Decimal
 from typing import Any
 
+from msgspec import structs
+
+from bcca_node.cli.runs import MOST_ROWS
 from bcca_node.ledger.status import replacing
 from bcca_node.storage import logs, statements
+from bcca_protocol import own
 from bcca_protocol.entry import Status
 
 PACK, CATHODE = "urn:bcca:case:t:P1", "urn:bcca:case:t:C1"
 
 
-def corrected(desk: Any, chain: Any, kg: float) -> str:
+def corrected(desk: Any, chain: Any, kg: float, *, lines: int = 1) -> str:
     """Let the supplier say that its cathode weighs something else; return what it said before."""
     node = chain.supplier
     with node.database.read() as session:
         [old] = statements.current(session, [CATHODE], logs.size(session))
     part = desk.part(node.origin, "C1", kg=kg)
+    [first] = part.activities
+    factor = structs.replace(first.factor, dataset="far too long " * 9)
+    more = [structs.replace(first, id=f"more-{n}", factor=factor) for n in range(1, lines)]
+    part = own.with_footprint(structs.replace(part, activities=(first, *more)))
     desk.published(node, replacing(part, old.commitment, Status.CORRECTED))
     return str(old.commitment)
 
@@ -59,6 +67,23 @@ def test_a_comparison_says_what_moved_the_total_and_sums_exactly(desk: Any, two_
     ]
     assert "Nothing moved." in same.out
     assert "run 2: 21 kg CO2e, +3\n" in shown.out
+
+
+def test_of_a_long_comparison_the_most_is_shown_and_how_much_the_others_are(
+    desk: Any, two_tiers: Any
+) -> None:
+    pack = two_tiers.pack
+    desk.bcca("aggregate", "P1", data=pack)
+    corrected(desk, two_tiers, 4, lines=MOST_ROWS + 6)
+    desk.bcca("aggregate", "P1", data=pack)
+    told = desk.bcca("runs", "compare", "1", "2", "--json", data=pack).json
+    shown = desk.bcca("runs", "compare", "1", "2", data=pack).out
+
+    assert len(told["rows"]) == MOST_ROWS + 5
+    assert summed(told) == Decimal(told["difference"])
+    assert "and 5 smaller ones, together +60 kg CO2e; --json lists each\n" in shown
+    assert "far too long " in shown
+    assert "far too long " * 9 not in shown
 
 
 def test_cut_off_and_own_values_are_told_as_rules_and_substitutes(
