@@ -9,9 +9,9 @@ from bcca_node.packmaker.held import Held
 from bcca_node.packmaker.ownvalues import OwnValue
 from bcca_protocol import footprint, shares
 from bcca_protocol.graph import Graph
-from bcca_protocol.partial import Part
+from bcca_protocol.partial import Bought, Part
 from bcca_protocol.quantity import ZERO, arithmetic, number
-from bcca_protocol.results import Substitute
+from bcca_protocol.results import Edge, Substitute
 from bcca_protocol.statement import FootprintRollUp
 from bcca_protocol.substituted import is_unsigned_footprint
 
@@ -47,8 +47,7 @@ def stood_in(stated: FootprintRollUp, graph: Graph) -> Iterator[StoodIn]:
         substitute = edge.resolved.substitute
         if substitute is None:
             continue
-        consumer = graph.parts[graph.index[edge.consumer]]
-        bought = next(each for each in consumer.bought if each.line == edge.line)
+        consumer, bought = _bought(edge, graph)
         amount = number(edge.amount)
         with decimal.localcontext(arithmetic()):
             kg = footprint.figures(substitute.factor.values).counted * amount
@@ -65,10 +64,17 @@ def stood_in(stated: FootprintRollUp, graph: Graph) -> Iterator[StoodIn]:
 def idle(
     told: Iterable[OwnValue], stated: FootprintRollUp, graph: Graph, reached: Mapping[str, Held]
 ) -> tuple[OwnValue, ...]:
-    """Return the own values that stand for nothing in a roll-up; what was `reached` has names."""
+    """Return the own values that neither fill nor bound a gap; what was `reached` has names."""
     names = {each.part.product: each.part.name for each in reached.values()}
-    used = {each.product for each in stood_in(stated, graph)}
+    edges = (edge for edge in stated.manifest or () if edge.resolved.commitment is None)
+    used = {_bought(edge, graph)[1].product for edge in edges}
     return tuple(value for value in told if not any(value.is_for(urn, names) for urn in used))
+
+
+def _bought(edge: Edge, graph: Graph) -> tuple[Part, Bought]:
+    """Return who buys on an edge, and what."""
+    consumer = graph.parts[graph.index[edge.consumer]]
+    return consumer, next(each for each in consumer.bought if each.line == edge.line)
 
 
 def unsigned_share(stated: FootprintRollUp) -> Decimal:
