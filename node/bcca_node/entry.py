@@ -27,7 +27,7 @@ def main() -> int:
     sweeps.sweep_rarely()  # an import makes many objects, and all of them stay
     cli = import_module("bcca_node.cli")
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    sweeps.sweep_rarely()
+    sweeps.sweep_rarely()  # and nothing of what was imported is looked at again
     # A command says once what went wrong; `bcca serve`, which has no end to say it at, logs.
     logging.getLogger("bcca_node").addHandler(logging.NullHandler())
     return int(cli.main())

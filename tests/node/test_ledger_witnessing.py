@@ -158,6 +158,23 @@ def test_a_head_that_is_overtaken_while_it_is_shown_makes_way_for_the_newest(
     assert (done.size, done.published) == (8, True)
 
 
+def test_a_witness_that_refuses_without_a_reason_is_told_by_its_status_alone(
+    network: list[Node], policy_of: Callable[..., str], raw_server: Callable[..., str]
+) -> None:
+    node = network[0]
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 404 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        await writer.drain()
+
+    policy = policy_of(network, network[1:], 3)
+    set_policy(node, policy.replace(network[1].settings.url, raw_server(refuse)))
+
+    [told] = submit(node).refused.values()
+    assert told.endswith("answered 404")
+
+
 def test_a_witness_that_does_not_know_the_log_says_so(
     network: list[Node], policy_of: Callable[..., str]
 ) -> None:

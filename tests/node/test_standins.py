@@ -216,6 +216,7 @@ def test_attack_a_factor_of_another_gwp_never_stands_in(pack: Part) -> None:
 
 def test_attack_a_factor_of_zero_never_hides_a_gap(pack: Part) -> None:
     assert stood(pack, set_of(row(total="0"))) is None
+    assert stood(pack, set_of(row(total="-20"))) is None  # as it may have been imported before
 
 
 def test_what_the_rules_do_not_allow_is_passed_over(pack: Part) -> None:

@@ -5,7 +5,7 @@ from decimal import Decimal
 from types import MappingProxyType
 
 from bcca_node.cli import picture
-from bcca_node.cli.screen import say, show, show_table
+from bcca_node.cli.screen import MOST_ROWS, say, show, show_table
 from bcca_node.packmaker import explain
 from bcca_node.packmaker.explain import Branch, Contribution, shown
 from bcca_node.packmaker.recalled import Recalled
@@ -16,7 +16,6 @@ from bcca_protocol.functional import Reference
 from bcca_protocol.quantity import plain
 from bcca_protocol.shares import Shares
 
-MOST_ROWS = 30  # of one table, for people: --json has them all
 _SHARES: Mapping[str, str] = MappingProxyType(
     {
         "primary": "primary data: amount and factor",

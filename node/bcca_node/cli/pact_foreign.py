@@ -9,7 +9,7 @@ from sqlmodel import Session
 
 from bcca_node.cli.given import DataOption, JsonOption, open_node
 from bcca_node.cli.partner_names import pact_called
-from bcca_node.cli.screen import put_json, say, show_table
+from bcca_node.cli.screen import put_json, say, shortened, show_table
 from bcca_node.packmaker import unsigned
 from bcca_node.packmaker.unsigned import Unsigned
 from bcca_node.pact import intake, latest
@@ -134,9 +134,7 @@ def _row(each: Foreign, by: Successor | None) -> tuple[str, ...]:
     product = said.product_name or ", ".join(said.product_ids)
     fatal, rest = len(each.fatal), len(each.problems) - len(each.fatal)
     counted = [f"{fatal} fatal"] * bool(fatal) + [f"{rest} other"] * bool(rest)
-    use = _use(each, said, by)
-    if len(use) > MAX_USE_CHARS:
-        use = f"{use[:MAX_USE_CHARS]}…"
+    use = shortened(_use(each, said, by), MAX_USE_CHARS)
     return (each.id, each.partner, product[:60], each.trust, ", ".join(counted), use)
 
 

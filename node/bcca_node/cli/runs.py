@@ -9,7 +9,7 @@ from bcca_node.cli import products
 from bcca_node.cli import run_documents as documents
 from bcca_node.cli.given import DataOption, JsonOption, open_node
 from bcca_node.cli.run_names import RunArgument
-from bcca_node.cli.screen import listed, put_json, say, show_table
+from bcca_node.cli.screen import MOST_ROWS, listed, put_json, say, shortened, show_table
 from bcca_node.cli.shorthand import ListByDefault
 from bcca_node.packmaker import blast, compare, runs
 from bcca_node.packmaker.blast import Touched
@@ -20,7 +20,6 @@ from bcca_node.storage.runs import StoredRun
 from bcca_protocol import period
 from bcca_protocol.quantity import plain, written
 
-MOST_ROWS = 30  # of a comparison, for people: --json has them all
 MAX_WORDS = 48  # characters of a name in a row: databases have names of several lines
 
 
@@ -204,7 +203,7 @@ def _told(row: Row) -> tuple[str, ...]:
     if row.kind == "rounding":
         before = after = ""
     words = (row.title, row.supplier, row.line, before, after)
-    told = (each if len(each) <= MAX_WORDS else f"{each[:MAX_WORDS]}…" for each in words)
+    told = (shortened(each, MAX_WORDS) for each in words)
     return row.kind, *told, _signed(written(row.kg))
 
 

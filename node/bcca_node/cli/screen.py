@@ -13,6 +13,7 @@ from rich.table import Table
 from bcca_protocol.wire import showable
 
 WIDE = 200  # columns of a pipe: what a program reads is not to be broken into lines
+MOST_ROWS = 30  # of one table, for people: --json has them all
 MAX_NAMES = 20  # of what there is instead, in one message
 
 
@@ -61,3 +62,8 @@ def listed(names: Sequence[str]) -> str:
     """Return names parted by commas, the first MAX_NAMES of them."""
     more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
     return ", ".join(names[:MAX_NAMES]) + more
+
+
+def shortened(text: str, most: int) -> str:
+    """Return at most so many characters of a text, and whether there were more."""
+    return text if len(text) <= most else f"{text[:most]}…"

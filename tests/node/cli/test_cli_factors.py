@@ -246,7 +246,7 @@ def test_a_value_for_what_only_the_missing_would_buy_stops_no_run_and_is_told(
     assert shown.json["withoutEffect"] == ["O7"]
 
 
-def test_an_attack_a_factor_below_zero_lowers_no_total_that_lacks_something(
+def test_an_attack_a_factor_below_zero_that_stands_for_products_is_not_imported(
     desk: Any, two_tiers: Any, sheet: Any
 ) -> None:
     below = ROW.replace("20.5", "-20.5")

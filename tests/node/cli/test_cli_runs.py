@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import structs
 
-from bcca_node.cli.runs import MOST_ROWS
+from bcca_node.cli.screen import MOST_ROWS
 from bcca_node.ledger.status import replacing
 from bcca_node.storage import logs, statements
 from bcca_protocol import own
