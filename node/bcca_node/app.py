@@ -18,6 +18,7 @@ from bcca_node.network.desk import listening
 from bcca_node.packmaker.gather import Gathered, gather
 from bcca_node.pact.clerk import PactClerk
 from bcca_node.partners.clerk import Clerk, Extra
+from bcca_node.sharing.peers import Public
 from bcca_node.web import (
     callers,
     events,
@@ -67,6 +68,7 @@ def create_app(node: Node, *, keep: bool = False) -> FastAPI:
     app.state.limits = Limits(node.settings.rate)
     app.state.document = Document(app)
     app.state.tiles = log.Tiles()
+    app.state.peers = Public()
     for router in (
         statements.router,
         log.router,

@@ -8,18 +8,18 @@ unit(p) = own(p) + (sum over inputs of amount / yield [x share] x unit(input) / 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from itertools import repeat
-from operator import add, mul, truediv
+from itertools import chain, repeat
+from operator import add, attrgetter, mul, truediv
 
 import msgspec
 
 from bcca_protocol import loops
 from bcca_protocol.activity import WORST_SCORE
+from bcca_protocol.change import Change
 from bcca_protocol.columns import Table, Vector, Way
-from bcca_protocol.components import components
-from bcca_protocol.cones import Known
+from bcca_protocol.cones import Known, Standing
 from bcca_protocol.footprint import Footprint
-from bcca_protocol.graph import Graph, Leaf, Source
+from bcca_protocol.graph import Graph, Leaf, Source, Term
 from bcca_protocol.quantity import ONE, exact
 
 
@@ -60,28 +60,45 @@ def aggregate(
     What is `known` of an earlier sum is not computed again: the digits are the same.
     Raises UnproductiveError naming the products of a loop that consumes more than it makes.
     """
+    known = Known() if known is None else known
     wanted = range(len(graph.parts)) if roots is None else tuple(roots)
-    order = tuple(components(graph, wanted))
-    reached = [part for component in order for part in component]
-    terms = [term for i in reached for term in graph.terms[i]]
-    expired = frozenset(
-        term.supplier for term in terms if term.why is not None and term.why.code == "expired"
-    )
+    order = known.order(graph, wanted)
+    reached = chain.from_iterable(order)
+    terms = list(chain.from_iterable(map(graph.terms.__getitem__, reached)))
+    expired = _expired(terms)
     graph = _aged(graph, expired)
-    table = Table(
-        (graph.parts[i] for i in reached),
-        {term.stages for term in terms} - {"keep"},
-        introduced=any(graph.sources[i].introduced for i in reached),
-    )
+    stages = frozenset(map(attrgetter("stages"), terms)) - {"keep"}
+    change = Change(known, graph, order)
+    table = change.table(stages)
     with exact():
-        vectors = _vectors(graph, order, table, known)
+        _compute(graph, table, change)
+    incomplete = _incomplete(graph, change)
+    made = Standing(
+        graph=graph,
+        roots=wanted,
+        order=order,
+        loops=change.loops,
+        stages=stages,
+        table=table,
+        vectors=change.vectors,
+        names=change.names,
+        incomplete=incomplete,
+    )
+    known.keep(made)
     return Totals(
         graph=graph,
         table=table,
         order=order,
-        vectors=vectors,
-        incomplete=_incomplete(graph, order),
+        vectors=change.vectors,
+        incomplete=incomplete,
         expired=expired,
+    )
+
+
+def _expired(terms: Iterable[Term]) -> frozenset[int]:
+    """Return what feeds an input though it is no longer valid."""
+    return frozenset(
+        term.supplier for term in terms if term.why is not None and term.why.code == "expired"
     )
 
 
@@ -98,45 +115,38 @@ def _aged(graph: Graph, expired: Collection[int]) -> Graph:
     return replace(graph, parts=tuple(parts))
 
 
-def _vectors(
-    graph: Graph, order: Sequence[Sequence[int]], table: Table, known: Known | None
-) -> dict[int, Vector]:
+def _compute(graph: Graph, table: Table, change: Change) -> None:
     """Compute components in order, each from its suppliers' values per one unit."""
-    vectors: dict[int, Vector] = {}
-    values = _Values(table)
-    sought = None if known is None else known.begin(graph, table)
-    for component in order:
-        found = None if sought is None else sought.look(component)
-        if found is not None:
-            vectors.update(zip(component, found, strict=True))
-        elif loops.is_loop(graph, component):
-            vectors |= loops.solve_values(graph, component, table, vectors)
+    values = _Values(graph, table, change)
+    for component in change.todo(table):
+        if loops.is_loop(graph, component):
+            change.vectors |= loops.solve_values(graph, component, table, change.vectors)
         else:
-            vectors[component[0]] = _vector(graph, component[0], table, values)
-        for part in component:
-            values.put(part, vectors[part], graph.parts[part].declared)
-        if sought is not None and found is None:
-            sought.keep(component, tuple(vectors[part] for part in component))
-    return vectors
+            change.vectors[component[0]] = _vector(graph, component[0], table, values)
 
 
 class _Values:
     """Kg CO2e per one unit of each part, as whoever names a stage for it sees them."""
 
-    def __init__(self, table: Table) -> None:
-        self.kept: dict[int, Vector] = {}
-        self._table = table
+    def __init__(self, graph: Graph, table: Table, change: Change) -> None:
+        self._parts, self._table, self._change = graph.parts, table, change
+        self._kept: dict[int, Vector] = {}
         self._restaged: dict[tuple[int, str], Vector] = {}
 
-    def put(self, part: int, vector: Vector, declared: Decimal) -> None:
-        """Take what one declared unit of a part has."""
-        self.kept[part] = vector if declared == ONE else tuple(kg / declared for kg in vector)
+    def of(self, part: int, stages: str) -> Vector:
+        """Return what one unit of a part has."""
+        found = self._kept.get(part)
+        if found is None:
+            vector, declared = self._change.vectors[part], self._parts[part].declared
+            found = vector if declared == ONE else tuple(kg / declared for kg in vector)
+            self._kept[part] = found
+        return found if stages == "keep" else self._seen(part, stages)
 
-    def restaged(self, part: int, stages: str) -> Vector:
+    def _seen(self, part: int, stages: str) -> Vector:
         """Return the value of one unit where a stage is named for it."""
         found = self._restaged.get((part, stages))
         if found is None:
-            found = self._table.restaged(self.kept[part], stages)
+            found = self._table.restaged(self._kept[part], stages)
             self._restaged[part, stages] = found
         return found
 
@@ -148,9 +158,8 @@ def _vector(graph: Graph, index: int, table: Table, values: _Values) -> Vector:
     # Whole rows at a time: of 100,000 products a loop of our own would take the longest.
     bought: Sequence[Decimal] = ()
     for term in terms:
-        supplier, stages, share = term.supplier, term.stages, term.share
-        value = values.kept[supplier] if stages == "keep" else values.restaged(supplier, stages)
-        row = map(mul, repeat(term.amount), value)
+        share = term.share
+        row = map(mul, repeat(term.amount), values.of(term.supplier, term.stages))
         if share is not ONE:
             row = map(mul, row, repeat(share))
         bought = list(map(add, bought, row)) if bought else list(row)
@@ -163,20 +172,18 @@ def _vector(graph: Graph, index: int, table: Table, values: _Values) -> Vector:
     return tuple(map(add, own, bought))
 
 
-def _incomplete(graph: Graph, order: Collection[Sequence[int]]) -> frozenset[int]:
+def _incomplete(graph: Graph, change: Change) -> frozenset[int]:
     """Return the parts that lack something, and whoever buys of them, however far downstream."""
-    found = {
-        part
-        for component in order
-        for part in component
-        if graph.missing[part] or is_lacking(graph.sources[part])
-    }
+    found = change.incomplete()
+    touched = set(chain.from_iterable(change.touched))
+    lacking = {part for part in touched if graph.missing[part] or is_lacking(graph.sources[part])}
+    found = (found - touched) | lacking
     if not found:
         return frozenset()
-    for component in order:
-        if any(
-            part in found or any(term.supplier in found for term in graph.terms[part])
-            for part in component
+    for component in change.touched:
+        inputs = chain.from_iterable(map(graph.terms.__getitem__, component))
+        if not (
+            found.isdisjoint(component) and found.isdisjoint(map(attrgetter("supplier"), inputs))
         ):
             found.update(component)
     return frozenset(found)

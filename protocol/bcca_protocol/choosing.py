@@ -25,7 +25,9 @@ from bcca_protocol.standing import standing_of
 from bcca_protocol.substituted import Substituted, is_unsigned_footprint, substituted
 
 _GIVING_WAY: Final = (Missing, Flagged)  # a tuple: a union would be made for each of all inputs
-_About: TypeAlias = tuple[str, str]  # an origin, and its product
+About: TypeAlias = tuple[str, str]
+"""An origin, and its product."""
+
 
 CURRENT_ALONE: Final = parse(NEUTRAL_1)
 """Rules under which nothing but a current statement of the site that is named feeds an input."""
@@ -43,8 +45,8 @@ class Choosing:
     ) -> None:
         """Have no offers yet."""
         self._period, self._rules, self._stand_ins = period, rules, stand_ins
-        self._offers: dict[_About, list[Offer]] = {}
-        self._made: dict[_About, dict[tuple[object, ...], Choice]] = {}
+        self._offers: dict[About, list[Offer]] = {}
+        self._made: dict[About, dict[tuple[object, ...], Choice]] = {}
 
     def add(self, offer: Offer) -> bool:
         """Take an offer; return whether something was chosen for its product before."""
@@ -56,6 +58,21 @@ class Choosing:
         """Take an offer back."""
         about = offer.fact.issuer, offer.fact.product
         self._offers[about].remove(offer)
+        self._made.pop(about, None)
+
+    def again(self) -> "Choosing":
+        """Return one that knows the same, and is told more without this one's knowing."""
+        other = Choosing(self._period, self._rules, self._stand_ins)
+        other._offers, other._made = self._offers.copy(), self._made.copy()
+        return other
+
+    def offers(self, about: About) -> Sequence[Offer]:
+        """Return the offers of a product."""
+        return self._offers.get(about, ())
+
+    def renew(self, about: About, offers: Iterable[Offer]) -> None:
+        """Take these in the place of all offers of a product."""
+        self._offers[about] = list(offers)
         self._made.pop(about, None)
 
     def __call__(self, consumer: Part, bought: Bought) -> Choice:

@@ -55,7 +55,8 @@ class Table:
             way: {Cell(c.stage, c.name): i for c, i in place.items() if c.way == way}  # type: ignore[arg-type]  # columns of a footprint have the names of its cells
             for way in ways
         }
-        self._tallies = {c.name: i for c, i in place.items() if c.way == "tally"}
+        self._named = {c.name: i for c, i in place.items() if c.way == "tally"}
+        self._tallies, self._handed = map(self._places, (Tally._fields, Handed._fields))
 
     def own(self, part: Part, *, introduced: bool) -> Vector:
         """Return what `part` itself adds, per declared unit."""
@@ -64,14 +65,19 @@ class Table:
             location = part.own_by_location if way == "location" else None
             for cell, kg in (part.own if location is None else location).items():
                 vector[place[cell]] = kg
-        for name in compress(Tally._fields, part.tally):
-            vector[self._tallies[name]] = getattr(part.tally, name)
-        if part.handed is not None:
-            for name in compress(Handed._fields, part.handed):
-                vector[self._tallies[name]] = getattr(part.handed, name)
+        tally, handed = part.tally, part.handed
+        for i, at in self._tallies:
+            vector[at] = tally[i] or ZERO
+        if handed is not None:
+            for i, at in self._handed:
+                vector[at] = handed[i] or ZERO
         if introduced:
-            vector[self._tallies[INTRODUCED]] = part.tally.absolute
+            vector[self._named[INTRODUCED]] = tally.absolute
         return tuple(vector)
+
+    def _places(self, names: Iterable[str]) -> list[tuple[int, int]]:
+        """Return where the tallies of these names stand among them, and in which column."""
+        return [(i, self._named[name]) for i, name in enumerate(names) if name in self._named]
 
     def restaged(self, vector: Vector, stages: str) -> Vector:
         """Return `vector` as a consumer that writes `stages` sees it, cells added in order."""

@@ -1,98 +1,103 @@
-"""What was added up before, so that only what is downstream of a change is added up again.
+"""The sum made last, so that only what is downstream of a change is added up again.
 
-A vector is named by what it is made from: the commitment of its part, and the names of what feeds
-each input. Whoever adds up again with the same `Known` gets the same digits: what is known was
-computed from the same in the same way (SPEC 9.3).
+A vector has a number as its name. Where a part is the same object as in the sum made last, and what
+feeds it has the names it had, so has the part. What is not the same is known again by its content:
+the commitment of the part, and the names of what feeds each input. Whoever adds up again with the
+same `Known` gets the same digits: what is known was computed from the same in the same way
+(SPEC 9.3).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
 from bcca_protocol.columns import Column, Table, Vector
+from bcca_protocol.components import components, is_same_shape
 from bcca_protocol.graph import Graph
-from bcca_protocol.partial import Part
 
 MAX_KNOWN: Final = (
-    1_000_000  # vectors, as of a whole run: 2 GB with 20 columns each; all go at once
+    1_000_000  # vectors of earlier sums than the last: 2 GB with 20 columns each; all go at once
 )
+
+Group = tuple[int, ...]
+"""Parts that are computed together, by number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """The sum made last: what was added up, in which order, and what each vector is called.
+
+    `loops` has the parts that are computed together with others, each with all of these.
+    """
+
+    graph: Graph
+    roots: Sequence[int]
+    order: tuple[Group, ...]
+    loops: Mapping[int, Group]
+    stages: Collection[str]
+    table: Table
+    vectors: Mapping[int, Vector]
+    names: Sequence[int]
+    incomplete: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the demand computed last asked of each part, and of each by how its stages are seen."""
+
+    graph: Graph
+    order: tuple[Group, ...]
+    root: int
+    amount: Decimal
+    by_way: Mapping[str, Mapping[int, Decimal]]
+    amounts: Mapping[int, Decimal]
+    edges: Mapping[tuple[int, int], Decimal]
+    seen: Mapping[tuple[int, str], Decimal]
 
 
 class Known:
-    """Vectors by name; `computed` and `reused` count those of the sum that was made last."""
+    """What was added up; `computed` and `reused` count the vectors of the sum that was made last.
+
+    It keeps that sum and its graph, the demand computed last, and the vectors of earlier sums.
+    """
 
     def __init__(self) -> None:
         """Know nothing yet."""
         self.computed = 0
         self.reused = 0
-        self._names: dict[object, int] = {}
-        self._vectors: dict[int, tuple[Vector, ...]] = {}
+        self.last: Standing | None = None
+        self.asked: Asked | None = None
+        self._named = 0
+        self._columns: dict[tuple[Column, ...], int] = {}
+        self._shelf: dict[object, tuple[int, tuple[Vector, ...]]] = {}
 
-    def begin(self, graph: Graph, table: Table) -> "Sought":
-        """Begin a sum."""
-        if len(self._names) > MAX_KNOWN:
-            self._names.clear()
-            self._vectors.clear()
-        self.computed = self.reused = 0
-        return Sought(self, graph, table.columns)
+    def order(self, graph: Graph, roots: Sequence[int]) -> tuple[Group, ...]:
+        """Return the order of SPEC 9.2: the same object where nothing moved since the last sum."""
+        last = self.last
+        if last is not None and last.roots == roots and is_same_shape(graph, last.graph):
+            return last.order
+        return tuple(components(graph, roots))
 
-    def name(self, content: object) -> int:
-        """Return the number of whatever has this content."""
-        return self._names.setdefault(content, len(self._names))
+    def keep(self, made: Standing) -> None:
+        """Take a sum that was made in place of the last one."""
+        self.last = made
+        if len(self._shelf) > MAX_KNOWN:
+            self._shelf.clear()
 
-    def get(self, name: int) -> tuple[Vector, ...] | None:
-        """Return the vectors of that name."""
-        found = self._vectors.get(name)
-        self.reused += 0 if found is None else len(found)
-        return found
+    def names(self, vectors: int) -> int:
+        """Return the first of so many names that nothing has."""
+        self._named += vectors
+        return self._named - vectors
 
-    def put(self, name: int, found: tuple[Vector, ...]) -> None:
-        """Keep what was computed."""
-        self._vectors[name] = found
-        self.computed += len(found)
+    def columns(self, table: Table) -> int:
+        """Return a number for the columns of a table: vectors of other columns are others."""
+        return self._columns.setdefault(table.columns, len(self._columns))
 
+    def shelve(self, content: object, name: int, vectors: tuple[Vector, ...]) -> None:
+        """Keep what stood, vectors of parts that were computed together, by its content."""
+        self._shelf[content] = name, vectors
 
-class Sought:
-    """One sum: what its parts are named, suppliers first."""
-
-    def __init__(self, known: Known, graph: Graph, columns: tuple[Column, ...]) -> None:
-        """Vectors of other columns are others."""
-        self._known = known
-        self._graph = graph
-        self._columns = known.name(columns)
-        self._names: dict[int, int] = {}
-
-    def look(self, group: Sequence[int]) -> tuple[Vector, ...] | None:
-        """Return the vectors of parts that are computed together, None where they must be."""
-        whole = self._known.name((self._columns, *map(self._content, group)))
-        for place, part in enumerate(group):
-            self._names[part] = whole if not place else self._known.name((whole, place))
-        return self._known.get(whole)
-
-    def keep(self, group: Sequence[int], found: tuple[Vector, ...]) -> None:
-        """Keep the vectors of parts that were computed together."""
-        self._known.put(self._names[group[0]], found)
-
-    def _content(self, index: int) -> tuple[object, ...]:
-        """Return what makes the vector of a part, but for the columns.
-
-        How much it takes of whom is said by its statement and theirs; within a loop by these alone.
-        """
-        graph = self._graph
-        part, source, names = graph.parts[index], graph.sources[index], self._names
-        fed = tuple(
-            (term.line, names.get(term.supplier, graph.parts[term.supplier].commitment))
-            for term in graph.terms[index]
-        )
-        changed = None if part is source.fact else _own_of(part)
-        return part.commitment, source.introduced, changed, fed
-
-
-def _own_of(part: Part) -> object:
-    """Return what a part adds itself, where it is not what its statement says: cut off, aged."""
-    located = part.own_by_location
-    return (
-        part.tally,
-        part.handed,
-        tuple(part.own.items()),
-        None if located is None else tuple(located.items()),
-    )
+    def look(self, content: object) -> tuple[int, tuple[Vector, ...]] | None:
+        """Return what stood with that content: its first name, and its vectors."""
+        return self._shelf.get(content)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from itertools import product
+from operator import attrgetter
 from typing import TypeVar
 
 from bcca_protocol import linear
@@ -16,12 +17,12 @@ WAYS_SEEN = ("keep", *STAGES)  # how a product's stages may be seen from further
 
 Unknown = tuple[int, str]
 K = TypeVar("K")
+_supplier = attrgetter("supplier")
 
 
 def is_loop(graph: Graph, component: Sequence[int]) -> bool:
     """Say whether the parts of a component need each other, or one needs itself."""
-    first, *others = component
-    return bool(others) or first in [term.supplier for term in graph.terms[first]]
+    return len(component) > 1 or component[0] in map(_supplier, graph.terms[component[0]])
 
 
 def solve_values(

@@ -10,6 +10,7 @@ The empty line is the last one of the note, and what is signed ends before it.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Self
 
 from bcca_protocol.errors import LimitError, MalformedError, SignatureError, UnusableError
@@ -18,6 +19,10 @@ from bcca_protocol.limits import MAX_CHECKPOINT_BYTES, MAX_NOTE_SIGNATURES
 from bcca_protocol.wire import b64, unb64
 
 TIME_BYTES = 8  # a cosignature's time stands before its signature (c2sp.org/tlog-cosignature)
+
+MAX_KEPT_SIGNATURES = 4_096  # true ones: of 600 heads with six each, shown again and again
+_MAX_KEPT_CHARS = 512  # of a text that is kept with them, twice a usual head: 4 MB in all
+_MAX_KEPT_BLOB = TIME_BYTES + 64  # the length of every true one
 
 _TEXT = re.compile(r"[^\x00-\x09\x0b-\x1f\ud800-\udfff]*\n")  # no control but the line feed
 _LINE = re.compile(r"— ([^ ]+) ([^ ]+)")
@@ -130,11 +135,18 @@ def verify_signature(signature: NoteSignature, text: str, key: VerifierKey) -> N
     if not signature.is_by(key):
         named = f"{signature.name}+{signature.key_id.hex()}"
         raise SignatureError(f"not signed by {key.label}: the line names {named}")
-    if key.algorithm is Algorithm.ED25519_COSIGNATURE:
-        signed = cosigned_message(text, cosigned_at(signature))
-        key.verify(signature.blob[TIME_BYTES:], signed)
+    if len(text) > _MAX_KEPT_CHARS or len(signature.blob) > _MAX_KEPT_BLOB:
+        _require_signed(signature.blob, text, key)
     else:
-        key.verify(signature.blob, text.encode())
+        _require_signed_once(signature.blob, text, key)
+
+
+def _require_signed(blob: bytes, text: str, key: VerifierKey) -> None:
+    """Return if `blob` is `key`'s over `text`, else raise SignatureError."""
+    if key.algorithm is Algorithm.ED25519_COSIGNATURE:
+        key.verify(blob[TIME_BYTES:], cosigned_message(text, _time_in(blob, key.name)))
+    else:
+        key.verify(blob, text.encode())
 
 
 def cosigned_message(text: str, at: int) -> bytes:
@@ -149,9 +161,19 @@ def cosigned_message(text: str, at: int) -> bytes:
 
 def cosigned_at(signature: NoteSignature) -> int:
     """Return the POSIX second that a cosignature's blob begins with, or raise SignatureError."""
-    at = int.from_bytes(signature.blob[:TIME_BYTES])
+    return _time_in(signature.blob, signature.name)
+
+
+@lru_cache(MAX_KEPT_SIGNATURES)
+def _require_signed_once(blob: bytes, text: str, key: VerifierKey) -> None:
+    """Do what `_require_signed` does; the same bytes are as true again, and no refusal is kept."""
+    _require_signed(blob, text, key)
+
+
+def _time_in(blob: bytes, name: str) -> int:
+    at = int.from_bytes(blob[:TIME_BYTES])
     if not 0 < at <= _MAX_TIME:
-        raise SignatureError(f"cosignature of {signature.name}: time {at} is no time")
+        raise SignatureError(f"cosignature of {name}: time {at} is no time")
     return at
 
 

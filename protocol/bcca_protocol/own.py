@@ -82,7 +82,9 @@ class Scale(NamedTuple):
 
     def footprint(self, sums: Footprint) -> Footprint:
         """Return `sums` per declared unit."""
-        return dict(zip(sums, self.apply(tuple(sums.values())), strict=True))
+        values = tuple(sums.values())
+        scaled = self.apply(values)
+        return sums if scaled is values else dict(zip(sums, scaled, strict=True))
 
 
 def with_footprint(statement: PartialFootprint) -> PartialFootprint:
@@ -161,9 +163,7 @@ def _add_up(
         row, joint = rows.setdefault(line.stage, {}), line.joint
         values, whole = footprint.figures(factor.values)
         for place, value in values:
-            kg = amount * value
-            if joint:
-                kg *= share
+            kg = amount * value * share if joint else amount * value
             row[place] = row[place] + kg if place in row else kg
         counted.append(amount * whole * share if joint else amount * whole)
     return {CELLS[s][place]: kg for s, row in rows.items() for place, kg in row.items()}, counted

@@ -19,7 +19,7 @@ from bcca_protocol.spread import Spread
 from bcca_protocol.statement import PartialFootprint, Product
 
 
-class Bought(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Bought(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """One input line: how much of whose product. `share` is set where the line is joint."""
 
     line: str
@@ -36,7 +36,7 @@ class Bought(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     acquired: Span | None
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Part(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """What a partial footprint says, recomputed: own kg CO2e per declared unit, and what it buys.
 
     `declared` and `output` are amounts of `unit`. `handed` is of what else stands in its place: a

@@ -49,6 +49,22 @@ class VerifiedLog:
         """Whose log it is."""
         return self.head.checkpoint.origin
 
+    def under(self, head: VerifiedCheckpoint) -> "VerifiedLog":
+        """Return the same log as another head of the same tree has it, seen later perhaps.
+
+        Its entries are those that were hashed before. Raises ProofError for another tree, or a head
+        by another key.
+        """
+        before = self.head
+        if (head.checkpoint, head.key) != (before.checkpoint, before.key):
+            raise ProofError(
+                f"log {self.origin}: read as {before.checkpoint} of {before.key.encode()}, "
+                f"the head is {head.checkpoint} of {head.key.encode()}"
+            )
+        return VerifiedLog(
+            _MAKER, head, self.history, introduced=self.introduced, has_ended=self.has_ended
+        )
+
 
 def verify_log(
     head: VerifiedCheckpoint,

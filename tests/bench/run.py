@@ -13,7 +13,9 @@ runs from the first question to the total.
 - ratio: seconds over raw_seconds;
 - peak_mb: the most memory that this process, with the market it made, and its workers held;
 - growth_kb: by how much of it they grew during the run, for each statement;
-- again_seconds: the same run after one supplier corrected one statement, single checks included;
+- kept_seconds: the same run once more, of what is kept on the disk, nothing in memory;
+- again_seconds: the same run in that process after one supplier corrected one statement; this and
+  the one before with single checks;
 - again_cone: of how many statements the result changed with it;
 - again_computed: how many were added up anew, the rest being known from the run before;
 - parts: where the seconds went.
@@ -50,17 +52,17 @@ from bcca_node.network import descriptor
 from bcca_node.network.client import Fetcher
 from bcca_node.packmaker import collect as collecting
 from bcca_node.packmaker import held
+from bcca_node.packmaker.adding import Sum, add_up
 from bcca_node.packmaker.collect import Collected
 from bcca_node.packmaker.held import Held
+from bcca_node.packmaker.last import Last
+from bcca_node.packmaker.order import Order
 from bcca_node.packmaker.plan import Plan
-from bcca_node.packmaker.run import Order, Sum, add_up
 from bcca_node.packmaker.sweeps import sweep_rarely
 from bcca_node.settings import Settings
 from bcca_node.sharing import press
 from bcca_node.storage import logs, pages, statements
 from bcca_protocol import checkpoint, own
-from bcca_protocol.aggregate import aggregate
-from bcca_protocol.cones import Known
 from bcca_protocol.entry import Status
 from bcca_protocol.note import Note
 from bcca_protocol.period import Span
@@ -161,11 +163,11 @@ def measure(asked: Asked, folder: Path) -> dict[str, object]:
             took, first, collected = _run(market, asked)
         found = len(collected.reached) - 1
         is_whole, before_change = not first.totals.incomplete, _weights(first)
-        known = Known()
-        aggregate(first.totals.graph, [first.needed.root], known)  # as whoever runs again keeps it
         del first, collected
+        last = Last()
+        kept_took = _run(market, asked, last)[0]
         market.correct(asked.statements // 2)
-        again_took, again, _ = _run(market, asked, known)
+        again_took, again, _ = _run(market, asked, last)
         raw = (before + _raw()) / 2 * asked.statements
     seconds = took["collect"] + took["add_up"]
     if found != asked.statements or not is_whole:
@@ -179,38 +181,39 @@ def measure(asked: Asked, folder: Path) -> dict[str, object]:
         "sign_seconds": round(took["sign"], 3),
         "peak_mb": memory.peak_mb,
         "growth_kb": round((memory.peak_mb - memory.first_mb) * 1024 / asked.statements, 2),
+        "kept_seconds": round(sum(kept_took.values()), 3),
         "again_seconds": round(sum(again_took.values()), 3),
         "again_cone": sum(
             before_change.get(name) != weight for name, weight in _weights(again).items()
         ),
-        "again_computed": known.computed,
+        "again_computed": last.known.computed,
         "parts": {name: round(each, 3) for name, each in took.items()},
         "again_parts": {name: round(each, 3) for name, each in again_took.items()},
     }
 
 
 def _run(
-    market: Market, asked: Asked, known: Known | None = None
+    market: Market, asked: Asked, last: Last | None = None
 ) -> tuple[dict[str, float], Sum, Collected]:
     """Return the seconds of each part of a run, and what came of it."""
     node = market.pack
     product = market.part(0).product.id.replace("000000", f"{asked.statements:06d}")
     began = time.perf_counter()
     root = _root(node, product)
-    collected = asyncio.run(_collected(market, root, asked))
+    collected = asyncio.run(_collected(market, root, asked, last))
     done = time.perf_counter()
-    order = Order(product=product, amount=None, at=node.clock(), known=known)
+    order = Order(product=product, amount=None, at=node.clock(), last=last)
     added = add_up(node, collected, root, order)
     end = time.perf_counter()
     took = {"collect": done - began - collected.proving, "add_up": end - done}
     return {**took, "sign": collected.proving}, added, collected
 
 
-async def _collected(market: Market, root: Held, asked: Asked) -> Collected:
+async def _collected(market: Market, root: Held, asked: Asked, last: Last | None) -> Collected:
     node = market.pack
     plan = Plan(period=PERIOD, at=node.clock(), workers=asked.workers, max_age=10**9)
     async with Fetcher([HOST]) as fetcher:
-        return await collecting.collect(node, fetcher, [root], plan)
+        return await collecting.collect(node, fetcher, [root], plan, last)
 
 
 def _root(node: Node, product: str) -> Held:

@@ -17,8 +17,9 @@ from bcca_node.ledger.publish import publish
 from bcca_node.ledger.witnessing import witness
 from bcca_node.network import guard
 from bcca_node.network.client import Fetcher
+from bcca_node.packmaker.order import Order
 from bcca_node.packmaker.recalled import Recalled, recall
-from bcca_node.packmaker.run import Order, Run, roll_up
+from bcca_node.packmaker.run import Run, roll_up
 from bcca_protocol.footprint import Components
 from bcca_protocol.inventory import Activity, Factor, Input
 from bcca_protocol.own import with_footprint

@@ -20,7 +20,8 @@ from bcca_node.ledger.turn import turn
 from bcca_node.ledger.witnessing import Witnessed, witness
 from bcca_node.network.client import Fetcher
 from bcca_node.network.guard import hosts_of
-from bcca_node.packmaker.run import Order, Run, roll_up
+from bcca_node.packmaker.order import Order
+from bcca_node.packmaker.run import Run, roll_up
 from bcca_node.settings import Settings
 from bcca_node.storage import logs, statements
 from bcca_protocol import policy, readlog, verify

@@ -9,11 +9,12 @@ import pytest
 from sqlalchemy import event
 
 from bcca_node.ledger.growth import grow
-from bcca_node.storage import copies
+from bcca_node.storage import copies, heads
 from bcca_node.storage.copies import Copy
 from bcca_node.storage.database import Database
 from bcca_node.storage.witnessed import origin_hash
 from bcca_protocol import merkle, tiles
+from bcca_protocol.checkpoint import Checkpoint
 from bcca_protocol.errors import ConflictError
 from bcca_protocol.tiles import ENTRIES, TILE_WIDTH
 
@@ -169,4 +170,26 @@ def test_what_is_parked_is_whole_bundles_apart_from_the_copy_until_it_grows(
     with database.write() as session:
         copies.put(session, replace(COPY, size=400), bundles(entries[:400], 256), before=first)
         assert not copies.unpark(session, *name)
+    database.close()
+
+
+def test_of_too_many_heads_the_smallest_give_way_in_each_database(
+    new_url: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heads, "MAX_HEADS", 2)
+    database = Database(new_url())
+    met = [Checkpoint(origin="mine.example", size=size, root=bytes(32)) for size in (3, 1, 2)]
+
+    with database.write() as session:
+        for each in met:
+            heads.keep(session, each, "key", "a note")
+        heads.keep(session, met[0], "key", "a note with more")
+
+    with database.write() as session:
+        kept = heads.roots(session, "mine.example", 9)
+        assert [each.size for each in kept] == [2, 3]
+        assert [heads.note(session, each) for each in kept] == ["a note", "a note with more"]
+        [three] = heads.at_size(session, "mine.example", 3)
+        heads.drop(session, three)
+        assert heads.note(session, kept[1]) is None
     database.close()

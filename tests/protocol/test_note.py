@@ -164,3 +164,27 @@ def test_a_note_has_at_most_100_signatures() -> None:
 def test_a_note_has_at_most_64_kibibytes() -> None:
     with pytest.raises(LimitError, match="over 65536"):
         Note.parse("a" * 65_536 + "\n\n— a AAAAAAE=\n")
+
+
+@pytest.mark.parametrize("algorithm", [Algorithm.ED25519, Algorithm.ED25519_COSIGNATURE])
+def test_attack_a_signature_that_held_is_shown_under_another_text_key_or_time(
+    algorithm: Algorithm,
+) -> None:
+    """What held is kept by all of its bytes: whatever differs in one is looked at anew."""
+    dora, eve = signer_named("dora.example", algorithm), signer_named("eve.example", algorithm)
+    at = b"" if algorithm is Algorithm.ED25519 else (1_700_000_000).to_bytes(note.TIME_BYTES)
+    message = TEXT.encode() if not at else note.cosigned_message(TEXT, 1_700_000_000)
+    true = NoteSignature(name=dora.key.name, key_id=dora.key.id, blob=at + dora.sign(message))
+    later = bytearray(true.blob)
+    later[7] ^= 1
+    as_eve = NoteSignature(name=eve.key.name, key_id=eve.key.id, blob=true.blob)
+
+    for _ in range(2):
+        note.verify_signature(true, TEXT, dora.key)
+        for signature, text, key in (
+            (true, TEXT + "\n", dora.key),
+            (as_eve, TEXT, eve.key),
+            (NoteSignature(name=true.name, key_id=true.key_id, blob=bytes(later)), TEXT, dora.key),
+        ):
+            with pytest.raises(SignatureError):
+                note.verify_signature(signature, text, key)

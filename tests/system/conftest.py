@@ -35,8 +35,9 @@ from bcca_node.network.lines import Item, decode_lines, encode_lines
 from bcca_node.packmaker import collect, explain, held
 from bcca_node.packmaker.bundling import write_bundle
 from bcca_node.packmaker.collect import Collected
+from bcca_node.packmaker.order import Order
 from bcca_node.packmaker.plan import Plan
-from bcca_node.packmaker.run import Order, Run, roll_up
+from bcca_node.packmaker.run import Run, roll_up
 from bcca_node.storage import statements
 from bcca_node.storage.database import Database
 from bcca_node.storage.statements import OwnStatement

@@ -12,7 +12,9 @@ import msgspec
 import pytest
 
 from bcca_node.ledger.trust import FILE as POLICY
-from bcca_node.packmaker.run import Order, add_up, state
+from bcca_node.packmaker.adding import add_up
+from bcca_node.packmaker.order import Order
+from bcca_node.packmaker.run import state
 from bcca_protocol import bundle, issue, wire
 from bcca_protocol.__main__ import HOLDS, INCOMPLETE, REFUSED, UNUSABLE
 from bcca_protocol.__main__ import main as bcca_verify

@@ -11,7 +11,8 @@ import pytest
 from bcca_node.ledger.trust import FILE as POLICY
 from bcca_node.network.lines import Item
 from bcca_node.packmaker import bundling
-from bcca_node.packmaker.run import Order, roll_up
+from bcca_node.packmaker.order import Order
+from bcca_node.packmaker.run import roll_up
 from bcca_node.storage import grants, partners, statements
 from bcca_node.storage.grants import Appointment, Grant, Scope
 from bcca_node.storage.partners import Partner

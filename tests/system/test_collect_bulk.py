@@ -10,11 +10,11 @@ from sqlalchemy import text
 
 from bcca_node.cli import offline
 from bcca_node.ledger import status
-from bcca_node.packmaker import collect, run
+from bcca_node.packmaker import adding, collect, run
 from bcca_node.packmaker.collect import Collected
 from bcca_node.packmaker.held import Held
+from bcca_node.packmaker.order import Order
 from bcca_node.packmaker.plan import Plan
-from bcca_node.packmaker.run import Order
 from bcca_node.storage import segments
 from bcca_protocol import wire
 from bcca_protocol.entry import Status
@@ -31,7 +31,7 @@ def read(market: Any, pack: str, **plan: Any) -> tuple[Collected, bytes]:
     root = run._root(node, order)  # noqa: SLF001  # the run itself would enter the result
     told = Plan(period=root.part.period, at=order.at, **plan)
     found = market.ask(lambda fetcher: collect.collect(node, fetcher, [root], told))
-    stated = run.state(node, run.add_up(node, found, root, order), at=order.at)
+    stated = run.state(node, adding.add_up(node, found, root, order), at=order.at)
     return found, wire.encode(stated)
 
 

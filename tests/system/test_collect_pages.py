@@ -91,11 +91,12 @@ def test_what_was_verified_is_kept_exactly(company: Company, log: VerifiedLog) -
     assert kept is not None
     by_name = {each.commitment: each for each in kept}
     for found in fresh:
-        entry, nonce, fact = facts.said(by_name[found.fact.commitment])
-        assert entry == found.index
+        said = facts.said(by_name[found.fact.commitment])
+        fact = said.fact
+        assert said.entry == found.index
         assert isinstance(fact, Part)
         assert repr(fact) == repr(found.fact)  # decimals digit by digit
-        now = verify.stand(fact, nonce, log)
+        now = verify.stand(fact, said.nonce, log)
         assert (now.index, now.status, now.is_current) == (found.index, None, True)
         assert isinstance(found.fact, Part)
         assert fact.bought[0].yield_ is found.fact.bought[0].yield_
@@ -143,10 +144,10 @@ def test_a_fact_of_another_log_is_not_taken_as_verified(
     """What is kept counts as far as the log of now bears it out."""
     kept = facts.decode(heavy.check_page(pages.pack(company.envelopes), log).facts)
     assert kept is not None
-    _, nonce, fact = next(map(facts.said, kept))
+    said = facts.said(kept[0])
 
     with pytest.raises(AuthorshipError, match="kept from an entry that mine"):
-        verify.stand(fact, nonce, _market.read_log(OTHER))
+        verify.stand(said.fact, said.nonce, _market.read_log(OTHER))
 
 
 def test_a_fact_travels_as_what_it_is(company: Company, log: VerifiedLog) -> None:

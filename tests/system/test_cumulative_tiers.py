@@ -26,7 +26,8 @@ from bcca_node.network import guard
 from bcca_node.network.client import Fetcher
 from bcca_node.packmaker.bundling import write_bundle
 from bcca_node.packmaker.gather import gather
-from bcca_node.packmaker.run import Order, Run, roll_up
+from bcca_node.packmaker.order import Order
+from bcca_node.packmaker.run import Run, roll_up
 from bcca_node.packmaker.secrecy import Keeping
 from bcca_node.storage import grants, statements
 from bcca_node.storage.grants import Grant, Scope

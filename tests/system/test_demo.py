@@ -26,7 +26,8 @@ from bcca_node.ledger.publish import publish
 from bcca_node.ledger.witnessing import witness
 from bcca_node.network import guard
 from bcca_node.network.client import Fetcher
-from bcca_node.packmaker.run import Order, Run, roll_up
+from bcca_node.packmaker.order import Order
+from bcca_node.packmaker.run import Run, roll_up
 from bcca_node.settings import Settings
 from bcca_node.supplier import cases
 from bcca_node.supplier.case_drafts import draft_predicates

@@ -17,7 +17,7 @@ from bcca_node.cli import INCOMPLETE
 from bcca_node.cli import main as bcca
 from bcca_node.ledger import status
 from bcca_node.packmaker import explain, run
-from bcca_node.packmaker.run import Order
+from bcca_node.packmaker.order import Order
 from bcca_node.packmaker.secrecy import Keeping
 from bcca_node.supplier.case_drafts import last_full_year
 from bcca_protocol import footprint

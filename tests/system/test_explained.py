@@ -17,10 +17,11 @@ from bcca_node.ledger.witnessing import witness
 from bcca_node.network import guard
 from bcca_node.network.client import Fetcher
 from bcca_node.packmaker.chase import chase
+from bcca_node.packmaker.order import Order
 from bcca_node.packmaker.recalled import Recalled, recall
 from bcca_node.packmaker.results import results
 from bcca_node.packmaker.review import review
-from bcca_node.packmaker.run import Order, roll_up
+from bcca_node.packmaker.run import roll_up
 from bcca_node.packmaker.why import why
 from bcca_node.supplier import cases
 from bcca_node.supplier.case_drafts import draft_predicates

@@ -24,7 +24,8 @@ from bcca_node.network import guard
 from bcca_node.network.client import Fetcher
 from bcca_node.packmaker import explain
 from bcca_node.packmaker.gather import gather
-from bcca_node.packmaker.run import Order, Run, roll_up
+from bcca_node.packmaker.order import Order
+from bcca_node.packmaker.run import Run, roll_up
 from bcca_node.storage import seen, statements
 from bcca_node.supplier import cases
 from bcca_node.supplier.cases import Case, Reference, urn

@@ -19,11 +19,11 @@ import pytest
 from sqlalchemy import text
 
 from bcca_node.ledger import status
-from bcca_node.packmaker import collect, run
+from bcca_node.packmaker import adding, collect, run
 from bcca_node.packmaker.filling import fill
+from bcca_node.packmaker.order import Order
 from bcca_node.packmaker.ownvalues import OwnValue
 from bcca_node.packmaker.plan import Plan
-from bcca_node.packmaker.run import Order
 from bcca_node.packmaker.secrecy import Keeping
 from bcca_node.storage import statements
 from bcca_node.supplier.case_drafts import last_full_year
@@ -86,7 +86,7 @@ def stated(market: Any, order: Order, **plan: Any) -> FootprintRollUp:
     told = Plan(period=root.part.period, at=order.at, rules=order.rules, **plan)
     read = market.ask(lambda fetcher: collect.collect(node, fetcher, [root], told))
     found = fill(node, read, order.own_values, order.rules, root.part.period)
-    return run.state(node, run.add_up(node, found, root, order), at=order.at)
+    return run.state(node, adding.add_up(node, found, root, order), at=order.at)
 
 
 def payload(market: Any, order: Order, **plan: Any) -> bytes:

@@ -26,7 +26,8 @@ from bcca_node.ledger.words import from_words
 from bcca_node.network.client import Fetcher
 from bcca_node.network.guard import hosts_of
 from bcca_node.packmaker.bundling import write_bundle
-from bcca_node.packmaker.run import Order, Run, roll_up
+from bcca_node.packmaker.order import Order
+from bcca_node.packmaker.run import Run, roll_up
 from bcca_node.packmaker.standing import since_last
 from bcca_node.settings import Settings
 from bcca_node.sharing import static

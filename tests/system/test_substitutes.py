@@ -18,8 +18,9 @@ from bcca_node.network import guard
 from bcca_node.network.client import Fetcher
 from bcca_node.packmaker import factorbook
 from bcca_node.packmaker.bundling import write_bundle
+from bcca_node.packmaker.order import Order
 from bcca_node.packmaker.ownvalues import OwnValue
-from bcca_node.packmaker.run import Order, Run, roll_up
+from bcca_node.packmaker.run import Run, roll_up
 from bcca_node.packmaker.stoodin import default_share, stood_in
 from bcca_node.supplier import cases
 from bcca_node.supplier.case_drafts import draft_predicates

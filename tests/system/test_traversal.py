@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bcca_node.packmaker import collect, told
+from bcca_node.packmaker import told, walk
 from bcca_protocol.errors import LimitError, UnproductiveError
 from bcca_protocol.inventory import Interval
 
@@ -75,7 +75,7 @@ def chain(market: Any, length: int) -> str:
 def test_a_chain_longer_than_any_is_cut_where_it_is_too_long(
     market: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collect, "MAX_ROUNDS", 20)
+    monkeypatch.setattr(walk, "MAX_ROUNDS", 20)
     first = chain(market, 30)
 
     outcome = market.run(market.pack(market.bought(LIAR, first, "1")))

@@ -1,35 +1,24 @@
 """`bcca aggregate`: a pack maker's run, from asking suppliers to a published total."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from decimal import Decimal
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bcca_node.cli import document, outcome, products
+from bcca_node.cli import products, rolled, standing
 from bcca_node.cli.battery import BatteryOption, described
-from bcca_node.cli.given import DataOption, JsonOption, age, hosts, open_node
+from bcca_node.cli.given import DataOption, JsonOption, age, open_node
 from bcca_node.cli.kept import RecipeOption, SharingOption, shared
-from bcca_node.cli.missing import gaps_in
 from bcca_node.cli.offline import OfflineOption
 from bcca_node.cli.ruled import CutOffOption, RulesOption, chosen
 from bcca_node.cli.run_names import NameOption
-from bcca_node.cli.screen import console, put_json, say
+from bcca_node.cli.standing import EveryOption
 from bcca_node.cli.substitutes import SubstituteOption, parsed
-from bcca_node.ledger.node import Node
-from bcca_node.ledger.publish import State
-from bcca_node.network.client import Fetcher
-from bcca_node.packmaker import plan, runs
-from bcca_node.packmaker.plan import OnProgress
-from bcca_node.packmaker.run import Order, Run, roll_up
+from bcca_node.packmaker import runs
+from bcca_node.packmaker.order import Order
 from bcca_node.supplier.cases import positive_number
 from bcca_protocol.errors import UnusableError
-from bcca_protocol.keys import Role
-
-DONE, INCOMPLETE = 0, 3
 
 ProductArgument = Annotated[
     str, typer.Argument(metavar="PRODUCT", help="A URN, the last part of one, or a name.")
@@ -62,6 +51,7 @@ def aggregate(
     sharing: SharingOption = None,
     offline: OfflineOption = False,
     name: NameOption = None,
+    every: EveryOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Ask every supplier, verify, add up, sign and publish.
@@ -71,6 +61,10 @@ def aggregate(
     says, copies of its log and statements at other nodes are read. One that is down or lies stops
     nobody else: what is missing is told first, and the exit status is 3. Whether the result may
     be declared by the rules, and every reason why not, is told with it.
+
+    With --every it stays until Ctrl-C or SIGTERM, and ends as what it told last. Then an incomplete
+    result does not correct a complete one. A later run is told, and kept, where another roll-up was
+    entered or something else is missing; with --json each is a line of its own.
     """
     so_much = None if amount is None else _amount(amount)
     oldest = age(max_age, "--max-age")
@@ -78,61 +72,25 @@ def aggregate(
     own_values = parsed(substitute)
     stated = described(battery)
     shown_to = shared(sharing)
+    pause = None if every is None else standing.interval(every, is_offline=offline)
     with open_node(data, keys=True) as node:
-        found = products.find(node, product)
         runs.require_name(node, name)
-        with _watching() as on_progress:
-            order = Order(
-                product=found,
-                amount=so_much,
-                at=node.clock(),
-                max_age=oldest,
-                rules=ruled,
-                own_values=own_values,
-                battery=stated,
-                keeping=recipe,
-                sharing=shown_to,
-                is_offline=offline,
-                on_progress=on_progress,
-            )
-            run = asyncio.run(_run(node, order))
-        kept = runs.keep(node, run, order, name).name
-    return _told(run, kept, as_json=as_json)
-
-
-def _told(run: Run, kept: str, *, as_json: bool) -> int:
-    """Print what came of a run, which is kept under that name; return the exit status."""
-    gaps = list(gaps_in(run))
-    if as_json:
-        put_json(document.as_json(run, gaps) | {"run": kept})
-    else:
-        outcome.print_run(run, gaps)
-        say(f"kept as run {kept}")
-    is_published = run.published is not None and run.published.state is State.PUBLISHED
-    return DONE if is_published and not run.statement.incomplete else INCOMPLETE
-
-
-async def _run(node: Node, order: Order) -> Run:
-    signer = node.keys.signer(Role.REQUEST)  # partners show what they have granted
-    async with Fetcher(hosts(node.trust.required()), signer=signer) as fetcher:
-        return await roll_up(node, fetcher, order)
-
-
-@contextmanager
-def _watching() -> Iterator[OnProgress]:
-    """Yield who draws a bar while suppliers are asked, where somebody looks."""
-    out = console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(
-        *columns, TimeElapsedColumn(), console=out, transient=True, disable=not out.is_terminal
-    ) as bar:
-        task = bar.add_task("asking suppliers", total=None)
-
-        def progress(now: plan.Progress) -> None:
-            said = f"tier {now.tiers}, {now.statements} statements verified, suppliers read"
-            bar.update(task, description=said, total=now.asked, completed=now.suppliers)
-
-        yield progress
+        order = Order(
+            product=products.find(node, product),
+            amount=so_much,
+            at=node.clock(),
+            max_age=oldest,
+            rules=ruled,
+            own_values=own_values,
+            battery=stated,
+            keeping=recipe,
+            sharing=shown_to,
+            is_offline=offline,
+        )
+        if pause is not None:
+            return asyncio.run(standing.stay(node, order, pause, name, as_json=as_json))
+        run = asyncio.run(rolled.made(node, order))
+        return rolled.told(node, run, order, name, as_json=as_json)
 
 
 def _amount(text: str) -> Decimal:

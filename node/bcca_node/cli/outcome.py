@@ -7,9 +7,14 @@ from bcca_node.packmaker.run import Run
 from bcca_protocol import footprint
 from bcca_protocol.quantity import plain
 
+AGAIN = "run this again when they answer"
 
-def print_run(run: Run, gaps: list[Gap]) -> None:
-    """Print what is missing first, then what was used, the total, and what became of it."""
+
+def print_run(run: Run, gaps: list[Gap], advice: str = AGAIN) -> None:
+    """Print what is missing first, then what was used, the total, and what became of it.
+
+    `advice` is what to do where nothing was entered.
+    """
     _print_missing(run, gaps)
     substitutes.print_stood_in(run)
     if run.outdated:
@@ -30,7 +35,7 @@ def print_run(run: Run, gaps: list[Gap]) -> None:
     ruled.print_ruled(run)
     if run.published is None:
         say("not entered in the log")
-        tell(f"{run.unentered}; run this again when they answer")
+        tell(f"{run.unentered}; {advice}")
     else:
         say(f"{run.published.state} {run.published.commitment}")
     if run.witnessed is not None and not run.witnessed.published:

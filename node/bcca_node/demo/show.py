@@ -22,8 +22,9 @@ from bcca_node.ledger.witnessing import witness
 from bcca_node.network import guard
 from bcca_node.network.client import Fetcher
 from bcca_node.packmaker.bundling import write_bundle
+from bcca_node.packmaker.order import Order
 from bcca_node.packmaker.plan import Progress
-from bcca_node.packmaker.run import Order, Run, roll_up
+from bcca_node.packmaker.run import Run, roll_up
 from bcca_node.supplier.case_drafts import draft_predicates, last_full_year
 from bcca_node.supplier.cases import Case, Reference, urn
 from bcca_protocol import period

@@ -11,9 +11,9 @@ from bcca_node.ledger.copied import LOG, Address
 from bcca_node.ledger.copying import Reader
 from bcca_node.network.client import Fetcher
 from bcca_node.packmaker import held, source
+from bcca_node.packmaker.adding import Sum
 from bcca_node.packmaker.circle import Circle
 from bcca_node.packmaker.held import Held
-from bcca_node.packmaker.run import Sum
 from bcca_node.supplier.cases import Case, urn
 from bcca_protocol import footprint
 from bcca_protocol.aggregate import aggregate

@@ -50,10 +50,14 @@ class Address:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behind:
-    """Entries that were fetched, to stand from index `first` on, where a bundle begins."""
+    """Entries that were fetched, to stand from index `first` on, where a bundle begins.
+
+    `bytes_before` is how long those before them are.
+    """
 
     first: int
     entries: Sequence[bytes]
+    bytes_before: int = 0
 
 
 class CopiedLog:
@@ -70,6 +74,15 @@ class CopiedLog:
         with self._database.read() as session:
             return copies.get(session, *self._name)
 
+    def held_before(self, shown: VerifiedCheckpoint, at: int) -> Copy | None:
+        """Return the copy as it is before it is brought up to a head; raises as `require_forward`.
+
+        A head of the same tree, or of a larger one, is forward.
+        """
+        before = self.held()
+        self.require_forward(shown, before, at)
+        return before
+
     def entries(self, size: int) -> list[bytes]:
         """Return the first `size` entries; raises UnavailableError where there is no copy."""
         with self._database.read() as session:
@@ -82,7 +95,8 @@ class CopiedLog:
         """Return what was fetched before and is to be gone on with, from `first` on or from 0."""
         with self._database.read() as session:
             start, entries = copies.parked(session, *self._name, first, size)
-        return Behind(first=start, entries=entries)
+            held = copies.entry_bytes(session, *self._name, start)
+        return Behind(first=start, entries=entries, bytes_before=held)
 
     def park(self, first: int, entries: Sequence[bytes]) -> None:
         """Keep what was fetched before the time was up; it is believed no more for that."""
@@ -93,11 +107,6 @@ class CopiedLog:
         """Drop what hashes to no head; say whether there was anything."""
         with self._database.write() as session:
             return copies.unpark(session, *self._name)
-
-    def bytes_before(self, first: int) -> int:
-        """Return how long the entries are that are held before index `first`."""
-        with self._database.read() as session:
-            return copies.entry_bytes(session, *self._name, first)
 
     def prove(self, old: int, new: int) -> tuple[bytes, ...]:
         """Return the proof that the first `new` entries begin with the first `old`."""
@@ -150,7 +159,7 @@ class CopiedLog:
         head = shown.checkpoint
         with self._database.read() as session:
             edge = partial(copies.tile, session, *self._name)
-            leaves = [merkle.leaf_hash(entry) for entry in behind.entries]
+            leaves = merkle.leaf_hashes(behind.entries)
             grown = list(grow(edge, behind.first, leaves))
             new = {(level, index): content for level, index, content in grown}
 
@@ -171,6 +180,13 @@ class CopiedLog:
                 begins = merkle.root_hash(before.size, tree)
                 raise _two_trees(head.origin, before.size, begins, before.root)
         return grown + _bundles(behind)
+
+    def take(self, head: VerifiedCheckpoint, before: Copy | None, behind: Behind, at: int) -> bool:
+        """Keep the entries `behind` under the root of `head`; raises as `fitting`, says as `keep`.
+
+        All is hashed before others have to wait for their turn to write.
+        """
+        return self.keep(head, self.fitting(head, before, behind, at), before, at)
 
     def keep(
         self,

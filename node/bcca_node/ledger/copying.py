@@ -5,16 +5,17 @@ that the log and a quorum signed (SPEC 6.1.3, 6.5, 13.5).
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from bcca_node.ledger.copied import Address, Behind, CopiedLog
 from bcca_node.ledger.freshen import freshen
 from bcca_node.ledger.node import Node
 from bcca_node.network import tlog
 from bcca_node.network.client import Fetcher
-from bcca_node.storage.copies import Copy, TileContent
+from bcca_node.storage.copies import Copy
 from bcca_protocol import policy, verify
 from bcca_protocol.errors import ProofError, QuorumError, RefusedError, UnavailableError
 from bcca_protocol.note import Note
@@ -26,12 +27,21 @@ from bcca_protocol.wire import showable
 _ATTEMPTS = 5  # each fails only because somebody else brought the same copy further
 
 
+class _Followed(NamedTuple):
+    """The head that a copy has now, and what was fetched for it."""
+
+    head: VerifiedCheckpoint
+    behind: Behind
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
     """Reads logs of others into this node's copies, as somebody who believes `trusted`.
 
     A head that a quorum last saw over `max_age` seconds before POSIX second `at` is shown to its
     witnesses again. Entries are fetched for `patience` seconds, and kept to go on with next time.
+    A log that was verified in this process `before`, by origin, is not hashed again while its tree
+    is the same.
     """
 
     node: Node
@@ -40,6 +50,7 @@ class Reader:
     at: int
     max_age: int | None = None
     patience: float | None = None
+    before: Mapping[str, VerifiedLog] = field(default_factory=dict)
 
     @property
     def now(self) -> int:
@@ -53,23 +64,15 @@ class Reader:
         before, ProofError for entries under another root, and what `policy.verify_checkpoint`
         raises.
         """
-        copied = CopiedLog(self.node.database, address)
-        shown = await self._shown(address, copied)
-        for _ in range(_ATTEMPTS):
-            before = await asyncio.to_thread(copied.held)
-            await asyncio.to_thread(copied.require_forward, shown, before, self.at)
-            head = self._freshest(address, shown, before)
-            grown = await self._grown(address, copied, head, before)
-            if await asyncio.to_thread(copied.keep, head, grown, before, self.at):
-                return head
-        raise UnavailableError(f"log {address.origin}: it is being copied already, ask again")
+        return (await self._followed(address)).head
 
     async def read(self, address: Address) -> VerifiedLog:
         """Return the whole log at `address`, having fetched what is new since it was read last.
 
         Its `head.time` says how fresh it is. Raises what `follow` and `verify.verify_log` raise.
         """
-        return await self._whole(address, await self.follow(address))
+        followed = await self._followed(address)
+        return await self._whole(address, followed.head, followed.behind)
 
     async def read_held(self, address: Address) -> VerifiedLog:
         """Return the log as far as this node holds it; its own node is not asked.
@@ -81,6 +84,18 @@ class Reader:
             raise UnavailableError(f"log {address.origin}: this node holds no copy of it")
         head = policy.verify_checkpoint(held.note, address.key, self.trusted, at=self.now)
         return await self._whole(address, head)
+
+    async def _followed(self, address: Address) -> "_Followed":
+        """Do what `follow` does, and return what was fetched too."""
+        copied = CopiedLog(self.node.database, address)
+        shown = await self._shown(address, copied)
+        for _ in range(_ATTEMPTS):
+            before = await asyncio.to_thread(copied.held_before, shown, self.at)
+            head = self._freshest(address, shown, before)
+            behind = await self._kept(address, copied, head, before)
+            if behind is not None:
+                return _Followed(head, behind)
+        raise UnavailableError(f"log {address.origin}: it is being copied already, ask again")
 
     async def _shown(self, address: Address, copied: CopiedLog) -> VerifiedCheckpoint:
         """Return the head that is shown; what the log signed may be evidence, believed or not."""
@@ -100,29 +115,36 @@ class Reader:
         """Return the head that is shown, or the one held of the same tree if it was seen later."""
         if before is None or before.size != shown.checkpoint.size:
             return shown
+        if before.note == shown.note.encode():  # what was verified just now
+            return shown
         try:
             held = policy.verify_checkpoint(before.note, address.key, self.trusted, at=self.now)
         except RefusedError:
             return shown  # the one held was believed under an earlier policy
         return held if held.time > shown.time else shown
 
-    async def _grown(
+    async def _kept(
         self, address: Address, copied: CopiedLog, head: VerifiedCheckpoint, before: Copy | None
-    ) -> Sequence[TileContent]:
-        """Return the tiles that the copy gets under `head`, fetched and hashed up to its root."""
+    ) -> Behind | None:
+        """Keep the copy up to `head`; return what was fetched for it and hashed up to its root.
+
+        None if another took the place of `before`.
+        """
         size = head.checkpoint.size
         if before is not None and before.size == size:
-            return ()
+            is_kept = await asyncio.to_thread(copied.keep, head, (), before, self.at)
+            return Behind(first=size, entries=()) if is_kept else None
         first = 0 if before is None else before.size - before.size % TILE_WIDTH
         behind = await self._fetched(address, copied, first, size)
         try:
-            return await asyncio.to_thread(copied.fitting, head, before, behind, self.at)
+            is_kept = await asyncio.to_thread(copied.take, head, before, behind, self.at)
         except ProofError:
             if not await asyncio.to_thread(copied.unpark) and behind.first == 0:
                 raise
-        # Only the whole tree tells a host that answers garbage from a log that shows another tree.
-        behind = await self._fetched(address, copied, 0, size)
-        return await asyncio.to_thread(copied.fitting, head, before, behind, self.at)
+            # Only the whole tree tells a host of garbage from a log that shows another tree.
+            behind = await self._fetched(address, copied, 0, size)
+            is_kept = await asyncio.to_thread(copied.take, head, before, behind, self.at)
+        return behind if is_kept else None
 
     async def _fetched(self, address: Address, copied: CopiedLog, first: int, size: int) -> Behind:
         """Return the entries up to `size`, from `first` on or from where fetching began before.
@@ -132,8 +154,7 @@ class Reader:
         url = address.read_at
         parked = await asyncio.to_thread(copied.parked, first, size)
         first, known, found = parked.first, len(parked.entries), list(parked.entries)
-        held = await asyncio.to_thread(copied.bytes_before, first)
-        behind = tlog.Run(first=first, found=found, bytes_before=held)
+        behind = tlog.Run(first=first, found=found, bytes_before=parked.bytes_before)
         try:
             async with asyncio.timeout(self.patience):
                 await tlog.fetch_behind(self.fetcher, url, behind, size)
@@ -145,17 +166,30 @@ class Reader:
             ) from error
         return Behind(first=first, entries=found)
 
-    async def _whole(self, address: Address, head: VerifiedCheckpoint) -> VerifiedLog:
-        """Return all entries under `head`, or under the same tree with fresh times."""
+    async def _whole(
+        self, address: Address, head: VerifiedCheckpoint, behind: Behind | None = None
+    ) -> VerifiedLog:
+        """Return all entries under `head`, or under the same tree with fresh times.
+
+        What was fetched `behind` is not read again.
+        """
         copied = CopiedLog(self.node.database, address)
         end = self.trusted.ends.get(address.origin)  # of a log that has ended, nothing is awaited
         if self.max_age is not None and end is None and head.time < self.at - self.max_age:
             head = await self._fresh(copied, head)
-        entries = await asyncio.to_thread(copied.entries, head.checkpoint.size)
         introduced = address.introduced_by is not None
-        return await asyncio.to_thread(
-            verify.verify_log, head, entries, introduced=introduced, end=end
-        )
+        log = self.before.get(address.origin)
+        if log is not None and _is_of(log, head) and log.introduced == introduced and end is None:
+            return log.under(head)
+
+        def whole() -> VerifiedLog:
+            if behind is not None and behind.first == 0:
+                entries = behind.entries
+            else:
+                entries = copied.entries(head.checkpoint.size)
+            return verify.verify_log(head, entries, introduced=introduced, end=end)
+
+        return await asyncio.to_thread(whole)
 
     async def _fresh(self, copied: CopiedLog, head: VerifiedCheckpoint) -> VerifiedCheckpoint:
         """Return `head` as its witnesses have seen it last, and keep it."""
@@ -169,6 +203,10 @@ class Reader:
         if fresh is not head and before is not None and before.size == size:
             await asyncio.to_thread(copied.keep, fresh, (), before, self.at)
         return fresh
+
+
+def _is_of(log: VerifiedLog, head: VerifiedCheckpoint) -> bool:
+    return (log.head.checkpoint, log.head.key) == (head.checkpoint, head.key) and not log.has_ended
 
 
 @contextmanager

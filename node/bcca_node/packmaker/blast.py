@@ -11,12 +11,13 @@ from bcca_node.ledger.sign import predicate_of
 from bcca_node.network.client import Fetcher
 from bcca_node.packmaker import compare, runs, secrecy
 from bcca_node.packmaker.compare import Comparison
+from bcca_node.packmaker.last import Last
+from bcca_node.packmaker.order import Order
 from bcca_node.packmaker.remade import remake
-from bcca_node.packmaker.run import Order, roll_up
+from bcca_node.packmaker.run import roll_up
 from bcca_node.packmaker.runs import Kept
 from bcca_node.storage import runs as stored
 from bcca_protocol import period
-from bcca_protocol.cones import Known
 from bcca_protocol.errors import BccaError, UnusableError
 from bcca_protocol.quantity import number
 from bcca_protocol.rules import parse
@@ -82,11 +83,11 @@ async def touched(node: Node, asked: str) -> list[Touched]:
     wanted = _statements(node, asked)
     inside = _within(node, wanted)
     anew: dict[tuple[object, ...], Kept | str] = {}
-    known, found = Known(), []
+    last, found = Last(), []
     for kept in runs.naming(node, wanted | inside.keys()):
         key = _question(kept)
         if key not in anew:
-            anew[key] = await _anew(node, kept, known)
+            anew[key] = await _anew(node, kept, last)
         found.append(_beside(node, _use(kept, wanted, inside), anew[key]))
     return found
 
@@ -127,7 +128,7 @@ def _question(kept: Kept) -> tuple[object, ...]:
     return *asked, record.rules, record.amount, record.told
 
 
-async def _anew(node: Node, kept: Kept, known: Known) -> Kept | str:
+async def _anew(node: Node, kept: Kept, last: Last) -> Kept | str:
     """Return what a run would be now of what is kept here, not entered; else why it cannot be."""
     record, stated = kept.record, kept.statement
     try:
@@ -139,7 +140,7 @@ async def _anew(node: Node, kept: Kept, known: Known) -> Kept | str:
             own_values=kept.own_values(),
             is_offline=True,
             period=period.span(stated.period, "period"),
-            known=known,
+            last=last,
         )
         return runs.not_stored(await roll_up(node, Fetcher(), order), order)
     except BccaError as error:

@@ -29,6 +29,13 @@ class Circle:
         with node.database.read() as session:
             return cls(node, partners.every(session))
 
+    def keys(self) -> dict[str, tuple[str, ...]]:
+        """Return where each partner is and the keys by which it is known, by origin."""
+        return {
+            origin: (each.url, each.log_key, each.request_key, each.seal_key)
+            for origin, each in self._partners.items()
+        }
+
     def audience(self, origin: str | None) -> str | None:
         """Return for whom a request to `origin` is signed: nobody, where it is no partner."""
         return origin if origin in self._partners else None

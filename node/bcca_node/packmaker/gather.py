@@ -15,6 +15,7 @@ from bcca_node.network.client import Fetcher
 from bcca_node.packmaker import held
 from bcca_node.packmaker.collect import Collected, collect
 from bcca_node.packmaker.held import Held
+from bcca_node.packmaker.last import Last
 from bcca_node.packmaker.plan import Plan
 from bcca_node.storage import logs, statements
 from bcca_protocol.errors import BccaError
@@ -22,6 +23,7 @@ from bcca_protocol.graph import Missing
 from bcca_protocol.period import Span
 
 MAX_ROOTS = 1_000  # own statements that are followed upstream: a product list of a large company
+MAX_HELD = 20_000  # statements that stay in memory between two turns: some 200 MB
 MAX_PERIODS = 4  # of these, the newest: years, or the quarters of one
 
 
@@ -30,33 +32,40 @@ class Gathered:
     """How many statements of others feed this node's own, and what is still missing, and why.
 
     `logs` are those read, with the number of entries each had; `size` is that of the own log.
+    `walks` are what was read by period of the roots, where that is little enough to stay at hand.
     """
 
     statements: int
     missing: Mapping[tuple[str, str], str]
     logs: Mapping[Address, int]
     size: int
+    walks: Mapping[Span, Last]
 
 
 async def gather(node: Node, fetcher: Fetcher, last: Gathered | None = None) -> Gathered:
     """Collect and remember everything upstream of this node's own current partial footprints.
 
     Where all was there the `last` time and no log has grown since, that is all there is: only the
-    heads are asked for. Raises UnusableError without a policy or a published log.
+    heads are asked for. Where one has grown, what it changes is looked at. Raises UnusableError
+    without a policy or a published log.
     """
     roots = await asyncio.to_thread(_roots, node)
     if last is not None and await _is_same(node, fetcher, last):
         return last
     at, size = node.clock(), await asyncio.to_thread(_size, node)
+    walks = {} if last is None else last.walks
+    walks = {period: walks.get(period) or Last() for period in roots}
     found = [
-        await collect(node, fetcher, few, Plan(period=period, at=at))
+        await collect(node, fetcher, few, Plan(period=period, at=at), walks[period])
         for period, few in roots.items()
     ]
+    is_little = sum(len(each.reached) for each in found) <= MAX_HELD
     return Gathered(
         statements=len({name for each in found for name in _of_others(node, each)}),
         missing={where: why for each in found for where, why in _missing(each).items()},
         logs={read.address: read.log.history.size for each in found for read in each.logs.values()},
         size=size,
+        walks=walks if is_little else {},
     )
 
 

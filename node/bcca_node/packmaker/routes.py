@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 
 from bcca_node.ledger.copied import LOG, Address
+from bcca_node.packmaker.holders import MAX_CUSTOMERS, Holders
 from bcca_node.packmaker.source import ReadLog
 from bcca_protocol import unlogged
 from bcca_protocol.errors import UnavailableError
@@ -18,7 +19,6 @@ from bcca_protocol.partial import Part
 from bcca_protocol.policy import Policy
 
 MAX_COPIES = 32  # nodes that are asked for a copy of one log beside those that the policy names
-MAX_CUSTOMERS = 16  # of these; the rest are whoever was named a supplier by those that were met
 WITNESS = "/witness"
 
 
@@ -54,40 +54,41 @@ class Routes:
         self._trusted = trusted
         self._partners = dict(partners or {})
         self._named: dict[str, _Naming] = {}
-        self._customers: dict[str, dict[str, None]] = {}
-        self._above: dict[tuple[str, str], tuple[str, ...]] = {}
         self._origins: dict[str, str] = {}
         self._members = _members(trusted)
         self._peers: list[str] = []
+        self._holders = Holders(self._partners)
 
-    def learn(self, tier: Sequence[Part], logs: Mapping[str, ReadLog]) -> None:
+    def learn(self, tier: Iterable[Part], logs: Mapping[str, ReadLog]) -> None:
         """Take the names that a tier's statements give; names of earlier tiers stay."""
-        fresh: dict[str, _Naming] = {}
         bases = {origin: _base(read) for origin, read in logs.items() if read.address.url}
         self._origins = {base: origin for origin, base in bases.items()}
         self._origins |= {url: origin for origin, url in self._partners.items()}
-        for part in sorted(tier, key=lambda each: (each.issuer, each.product, each.commitment)):
-            base = bases.get(part.issuer)
-            above = self._may_hold(part, base)
+        parts = sorted(tier, key=lambda each: (each.issuer, each.product, each.commitment))
+        # Whoever was said to have no log may have one by now, as those further up know.
+        named = {o: n for o, n in self._named.items() if not n.has_no_log(o)}
+        fresh: dict[str, _Naming] = {}
+        noted = 0
+        for at, part in enumerate(parts):
             for bought in part.bought:
+                if bought.origin in named:
+                    continue
                 naming = fresh.get(bought.origin)
                 if naming is None:
                     naming = fresh[bought.origin] = _Naming(part.issuer, [])
                 if bought.key not in naming.keys:
                     naming.keys.append(bought.key)
                 if naming.url is None and not self._is_located(bought.origin):
+                    self._holders.note(parts[noted:at], bases)
+                    noted = at
+                    above = self._holders.of_inputs(part, bases.get(part.issuer))
                     naming.url = self._hint(bought.origin, above, logs)
-                if base is not None:
-                    self._customers.setdefault(bought.origin, {})[base] = None
-                about = bought.origin, bought.product
-                before = self._above.get(about, ())
-                self._above[about] = _joined(before, above) if before else above
-        # Whoever was said to have no log may have one by now, as those further up know.
-        self._named = fresh | {o: n for o, n in self._named.items() if not n.has_no_log(o)}
+        self._holders.note(parts[noted:], bases)
+        self._named = fresh | named
         abouts = [logs[origin].about for origin in sorted(logs)]
-        named = zip_longest(*(sorted(about.peers.values()) for about in abouts))
+        peers = zip_longest(*(sorted(about.peers.values()) for about in abouts))
         # One of each in turn: who names many takes no place from who names one.
-        self._peers = [url for url in chain.from_iterable(named) if url is not None]
+        self._peers = [url for url in chain.from_iterable(peers) if url is not None]
 
     def address(self, origin: str) -> Address:
         """Return where to read the log of `origin`.
@@ -138,9 +139,8 @@ class Routes:
         Left out are its own node and that at `but`.
         """
         out = {self.key_of(origin).url.removesuffix(LOG), but.rstrip("/")}
-        customers = _bases(list(self._customers.get(origin, {})), out)[:MAX_CUSTOMERS]
-        above = [url for about, found in self._above.items() if about[0] == origin for url in found]
-        partners = [url for url in above if self._is_partner(url)]
+        customers = _bases(self._holders.customers(origin), out)[:MAX_CUSTOMERS]
+        partners = [url for url in self._holders.above(origin) if self._is_partner(url)]
         near = _bases([*customers, *partners, *self._members], out)
         others = _bases(self._peers, out | set(near))
         return Keepers(near=near, others=others[: MAX_COPIES - len(customers)])
@@ -151,7 +151,7 @@ class Routes:
         Partners, to whom this node is somebody, come first. Left out is the node at `but`.
         """
         out = {self.key_of(origin).url.removesuffix(LOG), but.rstrip("/")}
-        found = _bases(self._above.get((origin, product), ()), out)
+        found = _bases(self._holders.of(origin, product), out)
         partners = [url for url in found if self._is_partner(url)]
         others = [url for url in found if not self._is_partner(url)]
         return partners + others[:MAX_CUSTOMERS]
@@ -171,22 +171,8 @@ class Routes:
         hints = (each.about.peers.get(origin) for each in met if each is not None)
         return next(filter(None, hints), None)
 
-    def _may_hold(self, part: Part, base: str | None) -> tuple[str, ...]:
-        """Return the nodes that may hold what feeds a part: its maker's at `base`, those below."""
-        below = self._above.get((part.issuer, part.product), ())
-        if self._partners:
-            below = tuple(sorted(below, key=self._is_partner, reverse=True))
-        partners = sum(map(self._is_partner, below)) if self._partners else 0
-        own = () if base is None else (base,)
-        return _joined(own, below[: partners + MAX_CUSTOMERS])
-
     def _is_partner(self, base: str) -> bool:
         return self._origins.get(base) in self._partners
-
-
-def _joined(first: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
-    """Return both, each once."""
-    return tuple(dict.fromkeys(first + others))
 
 
 def _base(read: ReadLog) -> str:

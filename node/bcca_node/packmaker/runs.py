@@ -15,8 +15,9 @@ import msgspec
 from sqlmodel import Session
 
 from bcca_node.ledger.node import Node
+from bcca_node.packmaker.order import Order
 from bcca_node.packmaker.ownvalues import OwnValue
-from bcca_node.packmaker.run import Order, Run
+from bcca_node.packmaker.run import Run
 from bcca_node.storage import runs as stored
 from bcca_node.storage.runs import NewRun, StoredRun
 from bcca_protocol import footprint, wire

@@ -35,15 +35,20 @@ class ReadLog:
     via: str | None = None
 
 
-async def read_log(reader: Reader, circle: Circle, address: Address) -> ReadLog:
+async def read_log(
+    reader: Reader, circle: Circle, address: Address, before: ReadLog | None = None
+) -> ReadLog:
     """Return the log at `address`, having fetched only what is new since it was read last.
 
+    Where it has not grown since it was read `before`, its node's word of then is taken.
     Raises UnavailableError, also for a log that nobody has seen lately enough, ConflictError for
     one that went back or shows another tree than before, and what `Reader.read` raises.
     """
     log = await reader.read(address)
     require_one_log(log, address)
     require_fresh(log, reader)
+    if before is not None and log.history is before.log.history:
+        return ReadLog(address=address, log=log, about=before.about)
     about = await _describe(reader, address)
     audience = circle.audience(address.origin)
     if audience is not None and about.products is None:  # it says more to whom it knows

@@ -25,8 +25,8 @@ from bcca_protocol import verify
 from bcca_protocol.errors import BccaError
 from bcca_protocol.verify import VerifiedLog
 
-MAX_AT_HAND = 1_024  # segments: 400 MB of what 250,000 statements say
-MAX_SORTED = 4_096  # segments of whole logs beside them: 1.5 GB of what a million say
+MAX_AT_HAND = 1_024  # segments: 200 MB of what 250,000 statements say
+MAX_SORTED = 4_096  # segments of whole logs beside them: 0.8 GB of what a million say
 STRANGER = ""  # as whom statements are asked for without a signature
 
 

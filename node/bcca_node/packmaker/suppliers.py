@@ -16,10 +16,10 @@ from bcca_node.packmaker import elsewhere, source
 from bcca_node.packmaker.bulk import Bulk
 from bcca_node.packmaker.circle import Circle
 from bcca_node.packmaker.elsewhere import Place
-from bcca_node.packmaker.routes import Routes
+from bcca_node.packmaker.ground import Ground
 from bcca_node.packmaker.source import ReadLog
 from bcca_node.packmaker.stock import Terms
-from bcca_node.packmaker.told import Ask, Count, Told, shown
+from bcca_node.packmaker.told import Ask, Told, absent, shown
 from bcca_protocol.errors import BccaError, UnavailableError
 from bcca_protocol.wire import showable
 
@@ -42,17 +42,16 @@ class Suppliers:
     seconds for all that it is asked at once, and those with copies of it as many again.
     """
 
-    def __init__(self, reader: Reader, routes: Routes, circle: Circle, terms: Terms) -> None:
+    def __init__(self, reader: Reader, circle: Circle, terms: Terms, ground: Ground) -> None:
         """Nobody is asked yet."""
         self._stock = terms.stock
         self._bulk = Bulk(reader, circle, terms.stock, terms.hands)
         self._is_offline = terms.is_offline
         seconds = terms.seconds
         self._reader = reader
-        self._routes = routes
+        self._routes, self._count = ground.routes, ground.count
         self._circle = circle
         self._seconds = seconds
-        self._count = Count()
         self._closed: dict[str, BccaError] = {}
         self._places: dict[str, list[Place]] = {}
         self._without_copy: dict[str, BccaError] = {}
@@ -78,6 +77,19 @@ class Suppliers:
         for ask in hidden:
             await self._ask_below(self.logs[origin], ask, told, self._seconds / len(hidden))
         return told
+
+    async def ask_again(self, origin: str, asks: Sequence[Ask], before: ReadLog) -> Told | None:
+        """Return what `ask` does; None where its log is as it was `before`.
+
+        All that it shows this node was kept then.
+        """
+        with suppress(BccaError, TimeoutError):  # `ask` tells what is amiss
+            async with asyncio.timeout(self._seconds):
+                read = await self._open(origin, before)
+            if read.log.history is before.log.history and not self._may_seal(read):
+                self.whole.add(origin)
+                return None
+        return await self.ask(origin, asks)
 
     async def _ask_itself(
         self, origin: str, asks: Sequence[Ask], told: Told
@@ -113,8 +125,11 @@ class Suppliers:
         if origin not in self.whole:
             return list(asks)
         await self._take_from_stock(read, asks, told)
-        has_sealed = read.about.products is not None and any(self._circle.pairs(read.log))
-        return list(asks) if has_sealed else told.unanswered(asks)
+        return list(asks) if self._may_seal(read) else told.unanswered(asks)
+
+    def _may_seal(self, read: ReadLog) -> bool:
+        """Say whether there may be files of a supplier for this node's eyes alone."""
+        return read.about.products is not None and any(self._circle.pairs(read.log))
 
     async def _take_from_stock(self, read: ReadLog, asks: Sequence[Ask], told: Told) -> None:
         products = sorted({ask.product for ask in asks})
@@ -137,14 +152,15 @@ class Suppliers:
                     f"no statement for {ask.product} of {origin} is kept here, and nobody was asked"
                 )
 
-    async def _open(self, origin: str) -> ReadLog:
+    async def _open(self, origin: str, before: ReadLog | None = None) -> ReadLog:
         """Return a supplier's log, read once in a run; raises again what it raised then."""
         if origin in self._closed:
             raise self._closed[origin]
         if origin not in self.logs:
             try:
                 address = self._routes.address(origin)
-                self.logs[origin] = await source.read_log(self._reader, self._circle, address)
+                about = self._reader, self._circle, address
+                self.logs[origin] = await source.read_log(*about, before)
             except BccaError as error:
                 self._closed[origin] = error
                 raise
@@ -185,7 +201,8 @@ class Suppliers:
         if by and told.answers(ask):
             self.handed_on[origin] = self.handed_on.get(origin, frozenset()) | by
         if not told.answers(ask):
-            told.absent[ask] = self._absent(origin, ask)
+            is_partner = self._circle.audience(origin) is not None
+            told.absent[ask] = absent(origin, ask, is_partner=is_partner)
 
     async def _ask_elsewhere(self, origin: str, silent: dict[Ask, BccaError], told: Told) -> None:
         """Take from copies what a supplier did not answer; else its silence is the trouble."""
@@ -270,18 +287,6 @@ class Suppliers:
     def _name(self, base: str) -> str:
         """Return who is at a base URL, as far as that is known."""
         return self._routes.origin_at(base) or showable(base)
-
-    def _absent(self, origin: str, ask: Ask) -> str:
-        """Return that nobody shows a product, and what can be done about it."""
-        pinned = f" with commitment {ask.pinned}" if ask.pinned is not None else ""
-        how = "bcca request"
-        if self._circle.audience(origin) is not None:
-            how = f"bcca request {origin} --product {ask.product}"
-        return shown(
-            f"no statement for {ask.product} of {origin}{pinned}: neither it nor anybody met who "
-            "buys of it shows one here; there may be none, or it is not shared with this node: ask "
-            f"for it (`{how}`)"
-        )
 
     def _note(self, origin: str, place: Place, why: BccaError) -> None:
         """Say that a copy stood in for a supplier, in the order of places whoever was first."""

@@ -92,7 +92,18 @@ class Told:
         return True in found.values() if pinned is None else pinned in found
 
     def keep(self, found: Sequence[Held], log: VerifiedLog, asks: Sequence[Ask]) -> None:
-        """Take what was verified before; one product over the limit is told alone."""
+        """Take what was verified before of what is asked; over the limit, a product is told alone.
+
+        `found` is of these products and no others.
+        """
+        try:
+            self.count.add(log.origin, [part.commitment for _, part, _ in found])
+        except LimitError:
+            self._keep_some(found, log, asks)
+        else:
+            self.found.extend(found)
+
+    def _keep_some(self, found: Sequence[Held], log: VerifiedLog, asks: Sequence[Ask]) -> None:
         by_product: dict[str, list[Held]] = {}
         for each in found:
             by_product.setdefault(each.part.product, []).append(each)
@@ -130,6 +141,17 @@ class Told:
 def shown(reason: object) -> str:
     """Return a reason as it is told to people, whoever wrote it."""
     return showable(str(reason))[:MAX_REASON_CHARS]
+
+
+def absent(origin: str, ask: Ask, *, is_partner: bool) -> str:
+    """Return that nobody shows a product, and what can be done about it."""
+    pinned = f" with commitment {ask.pinned}" if ask.pinned is not None else ""
+    how = f"bcca request {origin} --product {ask.product}" if is_partner else "bcca request"
+    return shown(
+        f"no statement for {ask.product} of {origin}{pinned}: neither it nor anybody met who buys "
+        f"of it shows one here; there may be none, or it is not shared with this node: ask for it "
+        f"(`{how}`)"
+    )
 
 
 def _distinct(items: Iterable[Item]) -> list[Item]:

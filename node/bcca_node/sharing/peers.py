@@ -16,6 +16,7 @@ from bcca_node.sharing import access
 from bcca_node.sharing.access import KNOWN, Reach, Rights
 from bcca_node.sharing.caller import NOBODY, Caller, Kind
 from bcca_node.storage import copies, feed, logs
+from bcca_protocol.policy import Policy
 
 
 def describe(node: Node, caller: Caller) -> Descriptor:
@@ -38,6 +39,42 @@ class _Peers(NamedTuple):
     """Where those suppliers are that a caller may know of."""
 
     urls: dict[str, str]
+
+
+class _Since(NamedTuple):
+    """What everybody may know of after so many changes of the database, under a policy."""
+
+    changes: int
+    policy: Policy | None
+    peers: _Peers
+
+
+class Public:
+    """What one node says to everybody, found out once until somebody commits or its policy changes.
+
+    What nobody was granted ends with no second, as what `describe` says to those who are known.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is known yet."""
+        self._since: _Since | None = None
+
+    def known(self, node: Node) -> Descriptor | None:
+        """Return what `describe` would, None where something may have changed."""
+        since = self._since
+        if since is None or since.changes != node.database.changes():
+            return None
+        if since.policy is not node.trust.policy():
+            return None
+        return identity.descriptor(node, since.peers.urls)
+
+    def describe(self, node: Node, caller: Caller) -> Descriptor:
+        """Return what a caller is told that is not known; it takes as long as some queries."""
+        # Asked for first: at worst something newer is kept for what was older, and found out anew.
+        changes, policy = node.database.changes(), node.trust.policy()
+        peers = _peers(node, caller)
+        self._since = None if changes is None else _Since(changes, policy, peers)
+        return identity.descriptor(node, peers.urls)
 
 
 def _peers(node: Node, caller: Caller) -> _Peers:

@@ -9,10 +9,24 @@ from contextlib import suppress
 from sqlmodel import Session
 
 from bcca_node.ledger.node import Node
-from bcca_node.storage import listed, logs, pages, pressed
+from bcca_node.storage import listed, logs, pages, pressed, served
 from bcca_node.storage.pages import WIDTH
 from bcca_node.storage.pressed import Pressed
 from bcca_protocol.errors import UnavailableError
+
+
+def kept(node: Node, number: int) -> tuple[bytes, bool] | None:
+    """Return what `page` does of a page that is packed as it stands now, and of no great length.
+
+    None where it takes longer to say, or where there is none.
+    """
+    found = served.page(node.database, number)
+    end = (number + 1) * WIDTH
+    if found.content is None or found.size is None or number * WIDTH >= found.published:
+        return None
+    if found.size < min(found.published, end):
+        return None
+    return found.content, found.size == end
 
 
 def page(node: Node, number: int) -> tuple[bytes, bool] | None:

@@ -5,14 +5,16 @@ A copy grows at its right edge, and is never written again as a whole.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement
-from sqlmodel import Session, col, delete, func, insert, select
+from sqlalchemy import text
+from sqlmodel import Session, col, select
 
-from bcca_node.storage.tables import CopyRow, CopyTileRow
+from bcca_node.storage.tables import CopyRow
 from bcca_node.storage.witnessed import origin_hash
 from bcca_protocol import tiles
 from bcca_protocol.errors import ConflictError
+from bcca_protocol.limits import MAX_TREE_SIZE
 from bcca_protocol.tiles import ENTRIES, TILE_WIDTH
 
 TileContent = tuple[int, int, bytes]
@@ -38,9 +40,36 @@ class Copy:
     checked_at: int
 
 
+# Of hundreds of logs these are asked in a row: the driver is told what it would be told for rows.
+_GET = text(
+    "SELECT origin, vkey, size, root, note, url, introduced_by, checked_at "
+    'FROM "copy" WHERE origin = :origin AND vkey = :vkey'
+)
+_PUT = text(
+    'INSERT INTO "copy" '
+    "(origin, vkey, origin_hash, size, root, note, url, introduced_by, checked_at) VALUES "
+    "(:origin, :vkey, :origin_hash, :size, :root, :note, :url, :introduced_by, :checked_at) "
+    "ON CONFLICT (origin, vkey) DO UPDATE SET size = excluded.size, root = excluded.root, "
+    "note = excluded.note, url = excluded.url, introduced_by = excluded.introduced_by, "
+    "checked_at = excluded.checked_at"
+)
+_OF_LEVEL = "FROM copy_tile WHERE origin = :origin AND vkey = :vkey AND level = :level"
+_TILE = text(f'SELECT content {_OF_LEVEL} AND "index" = :index')
+_TILES = text(
+    f'SELECT "index", content {_OF_LEVEL} AND "index" >= :start AND "index" < :end ORDER BY "index"'
+)
+_BYTES = text(f'SELECT sum(length(content)) {_OF_LEVEL} AND "index" < :end')
+_PUT_TILE = text(
+    'INSERT INTO copy_tile (origin, vkey, level, "index", content) '
+    "VALUES (:origin, :vkey, :level, :index, :content)"
+)
+_CUT = text(f'DELETE {_OF_LEVEL} AND "index" >= :start')
+_END = MAX_TREE_SIZE  # behind every tile
+
+
 def get(session: Session, origin: str, vkey: str) -> Copy | None:
     """Return the copy of the log of `origin` that `vkey` signs."""
-    row = session.get(CopyRow, (origin, vkey))
+    row = session.connection().execute(_GET, {"origin": origin, "vkey": vkey}).one_or_none()
     return None if row is None else _copy(row)
 
 
@@ -64,29 +93,26 @@ def urls(session: Session) -> dict[str, str]:
 
 def tile(session: Session, origin: str, vkey: str, level: int, index: int) -> bytes:
     """Return a tile of a copy as far as it has grown, nothing where it has not begun."""
-    row = session.get(CopyTileRow, (origin, vkey, level, index))
-    return b"" if row is None else row.content
+    asked = {"origin": origin, "vkey": vkey, "level": level, "index": index}
+    content = session.connection().execute(_TILE, asked).scalar_one_or_none()
+    return b"" if content is None else bytes(content)
 
 
 def entries(session: Session, copy: Copy, start: int = 0) -> list[bytes]:
     """Return the entries of a copy from `start` on, a multiple of a bundle's width."""
-    index = col(CopyTileRow.index)
-    chosen = select(CopyTileRow.index, CopyTileRow.content).where(
-        *_at_level(copy.origin, copy.vkey, ENTRIES), index >= start // TILE_WIDTH
-    )
+    held = _tiles(session, (copy.origin, copy.vkey), ENTRIES, start // TILE_WIDTH, _END)
     return [
         entry
-        for at, bundle in session.exec(chosen.order_by(index))
+        for at, bundle in held
         for entry in tiles.decode_entries(bundle, min(TILE_WIDTH, copy.size - at * TILE_WIDTH))
     ]
 
 
 def entry_bytes(session: Session, origin: str, vkey: str, end: int) -> int:
     """Return how long the entries before index `end` are, where a bundle ends that is held."""
-    chosen = select(func.sum(func.length(col(CopyTileRow.content)))).where(
-        *_at_level(origin, vkey, ENTRIES), col(CopyTileRow.index) < end // TILE_WIDTH
-    )
-    return max(int(session.exec(chosen).one() or 0) - 2 * end, 0)  # each has its length before it
+    asked = {"origin": origin, "vkey": vkey, "level": ENTRIES, "end": end // TILE_WIDTH}
+    found = session.connection().execute(_BYTES, asked).scalar_one()
+    return max(int(found or 0) - 2 * end, 0)  # each has its length before it
 
 
 def park(session: Session, origin: str, vkey: str, first: int, fetched: Sequence[bytes]) -> None:
@@ -106,10 +132,7 @@ def parked(
 
     That is `first`, where a bundle begins, or 0 if the whole log was being fetched.
     """
-    index = col(CopyTileRow.index)
-    chosen = select(CopyTileRow.index, CopyTileRow.content)
-    chosen = chosen.where(*_at_level(origin, vkey, _PARKED), index < size // TILE_WIDTH)
-    kept = dict(session.exec(chosen).all())
+    kept = dict(_tiles(session, (origin, vkey), _PARKED, 0, size // TILE_WIDTH))
     start = at = 0 if 0 in kept else first // TILE_WIDTH
     found: list[bytes] = []
     while at in kept:
@@ -120,8 +143,8 @@ def parked(
 
 def unpark(session: Session, origin: str, vkey: str) -> bool:
     """Drop the entries that are parked; say whether there were any."""
-    parked = _at_level(origin, vkey, _PARKED)
-    return session.exec(delete(CopyTileRow).where(*parked)).rowcount > 0
+    asked = {"origin": origin, "vkey": vkey, "level": _PARKED, "start": 0}
+    return session.connection().execute(_CUT, asked).rowcount > 0
 
 
 def put(
@@ -144,7 +167,8 @@ def put(
     _put_tiles(session, copy.origin, copy.vkey, grown)
     if grown:
         unpark(session, copy.origin, copy.vkey)
-    session.merge(CopyRow(**asdict(copy), origin_hash=origin_hash(copy.origin)))
+    told = {**asdict(copy), "origin_hash": origin_hash(copy.origin)}
+    session.connection().execute(_PUT, told)
     return True
 
 
@@ -162,26 +186,25 @@ def _put_tiles(session: Session, origin: str, vkey: str, grown: Iterable[TileCon
                 "content": content,
             }
         )
-    for level, index in first.items():
-        session.exec(
-            delete(CopyTileRow).where(
-                *_at_level(origin, vkey, level), col(CopyTileRow.index) >= index
-            )
-        )
-    if rows:
-        session.exec(insert(CopyTileRow), params=rows)
+    if not rows:
+        return
+    name = {"origin": origin, "vkey": vkey}
+    cut = [{**name, "level": level, "start": index} for level, index in first.items()]
+    session.connection().execute(_CUT, cut)
+    session.connection().execute(_PUT_TILE, rows)
 
 
-def _at_level(origin: str, vkey: str, level: int) -> tuple[ColumnElement[bool], ...]:
-    """Return what chooses the tiles of one level of a copy."""
-    return (
-        col(CopyTileRow.origin) == origin,
-        col(CopyTileRow.vkey) == vkey,
-        col(CopyTileRow.level) == level,
-    )
+def _tiles(
+    session: Session, name: tuple[str, str], level: int, start: int, end: int
+) -> list[tuple[int, bytes]]:
+    """Return tiles of one level by index, from `start` to before `end`."""
+    origin, vkey = name
+    asked = {"origin": origin, "vkey": vkey, "level": level, "start": start, "end": end}
+    found = session.connection().execute(_TILES, asked)
+    return [(int(index), bytes(content)) for index, content in found]
 
 
-def _copy(row: CopyRow) -> Copy:
+def _copy(row: Any) -> Copy:
     return Copy(
         origin=row.origin,
         vkey=row.vkey,

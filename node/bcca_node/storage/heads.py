@@ -1,8 +1,10 @@
 """Heads of any log that anybody showed this node, and the proofs that two of them gave."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlmodel import Session, col, func, select
+from sqlalchemy import text
+from sqlmodel import Session, col, select
 
 from bcca_node.storage.tables import HeadRow, MisbehaviourRow
 from bcca_protocol.checkpoint import Checkpoint
@@ -45,10 +47,33 @@ class StoredProof:
     evidence: bytes
 
 
+_IS_IT = "origin = :origin AND size = :size AND root = :root AND vkey = :vkey"
+_AT_SIZE = text(
+    "SELECT origin, size, root, note, vkey FROM head WHERE origin = :origin AND size = :size"
+)
+_ROOTS = text(
+    "SELECT size, root, vkey FROM head WHERE origin = :origin AND size <= :size "
+    "ORDER BY size, root, vkey"
+)
+_NOTE = text(f"SELECT note FROM head WHERE {_IS_IT}")  # noqa: S608 - words of ours
+_DROP = text(f"DELETE FROM head WHERE {_IS_IT}")  # noqa: S608 - as above
+_PUT = text(
+    "INSERT INTO head (origin, size, root, vkey, held, note) "
+    "VALUES (:origin, :size, :root, :vkey, :held, :note)"
+)
+_COUNTED = text(
+    "SELECT count(*), coalesce(sum(held), 0) FROM head WHERE origin = :origin AND vkey = :vkey"
+)
+_SMALLEST = text(
+    "SELECT origin, size, root, vkey, held FROM head WHERE origin = :origin AND vkey = :vkey "
+    "ORDER BY size LIMIT 1"
+)
+
+
 def at_size(session: Session, origin: str, size: int) -> list[MetHead]:
     """Return every head of `origin` of that size."""
-    chosen = select(HeadRow).where(col(HeadRow.origin) == origin, col(HeadRow.size) == size)
-    return [_met(row) for row in session.exec(chosen)]
+    rows = session.connection().execute(_AT_SIZE, {"origin": origin, "size": size})
+    return [_met(row) for row in rows]
 
 
 def above(session: Session, origin: str, size: int) -> list[MetHead]:
@@ -67,16 +92,13 @@ def every(session: Session, origin: str) -> list[MetHead]:
 
 def roots(session: Session, origin: str, size: int) -> list[MetRoot]:
     """Return what every head of `origin` of at most that size says, by size; no note is read."""
-    said = col(HeadRow.size), col(HeadRow.root), col(HeadRow.vkey)
-    chosen = select(*said).where(col(HeadRow.origin) == origin, col(HeadRow.size) <= size)
-    ordered = session.exec(chosen.order_by(*said))
-    return [MetRoot(origin=origin, size=at, root=root, vkey=vkey) for at, root, vkey in ordered]
+    rows = session.connection().execute(_ROOTS, {"origin": origin, "size": size})
+    return [MetRoot(origin=origin, size=at, root=root, vkey=vkey) for at, root, vkey in rows]
 
 
 def note(session: Session, met: MetRoot) -> str | None:
     """Return the note of a head, None if it was given up since."""
-    row = session.get(HeadRow, (met.origin, met.size, met.root, met.vkey))
-    return None if row is None else row.note
+    return _note(session, met.origin, met.size, met.root, met.vkey)
 
 
 def keep(session: Session, head: Checkpoint, vkey: str, note: str) -> None:
@@ -86,24 +108,20 @@ def keep(session: Session, head: Checkpoint, vkey: str, note: str) -> None:
     trees does so at its end, and what lies behind is compared with its tree.
     """
     held = len(note.encode())
-    row = session.get(HeadRow, (head.origin, head.size, head.root, vkey))
-    if row is not None and row.note == note:
+    known = _note(session, head.origin, head.size, head.root, vkey)
+    if known == note:
         return
-    if row is not None:
-        session.delete(row)
-        session.flush()
+    name = {"origin": head.origin, "size": head.size, "root": head.root, "vkey": vkey}
+    if known is not None:
+        session.connection().execute(_DROP, name)
     _make_room(session, head.origin, vkey, held)
-    row = HeadRow(
-        origin=head.origin, size=head.size, root=head.root, vkey=vkey, held=held, note=note
-    )
-    session.add(row)
+    session.connection().execute(_PUT, {**name, "held": held, "note": note})
 
 
 def drop(session: Session, met: MetHead) -> None:
     """Forget a head that is kept under another key."""
-    row = session.get(HeadRow, (met.origin, met.size, met.root, met.vkey))
-    if row is not None:
-        session.delete(row)
+    name = {"origin": met.origin, "size": met.size, "root": met.root, "vkey": met.vkey}
+    session.connection().execute(_DROP, name)
 
 
 def put_proof(session: Session, proof: StoredProof) -> None:
@@ -133,15 +151,19 @@ def proofs(session: Session, origin: str | None = None) -> list[StoredProof]:
 
 def _make_room(session: Session, origin: str, vkey: str, held: int) -> None:
     """Give up the smallest heads of a key until one more, with a note of `held` bytes, has room."""
-    of_key = col(HeadRow.origin) == origin, col(HeadRow.vkey) == vkey
-    counted = select(func.count(), func.coalesce(func.sum(col(HeadRow.held)), 0)).where(*of_key)
-    count, total = session.exec(counted).one()
-    smallest = select(HeadRow).where(*of_key).order_by(col(HeadRow.size)).limit(1)
+    of_key = {"origin": origin, "vkey": vkey}
+    count, total = session.connection().execute(_COUNTED, of_key).one()
     while count and (count >= MAX_HEADS or total + held > MAX_HEAD_BYTES):
-        row = session.exec(smallest).one()
-        count, total = count - 1, total - row.held
-        session.delete(row)
+        smallest = session.connection().execute(_SMALLEST, of_key).mappings().one()
+        count, total = count - 1, total - smallest["held"]
+        session.connection().execute(_DROP, {**smallest})
 
 
-def _met(row: HeadRow) -> MetHead:
+def _note(session: Session, origin: str, size: int, root: bytes, vkey: str) -> str | None:
+    name = {"origin": origin, "size": size, "root": root, "vkey": vkey}
+    found = session.connection().execute(_NOTE, name).scalar_one_or_none()
+    return None if found is None else str(found)
+
+
+def _met(row: Any) -> MetHead:
     return MetHead(origin=row.origin, size=row.size, root=row.root, note=row.note, vkey=row.vkey)

@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
+from starlette.types import Scope
 
 from bcca_node.ledger.node import Node
 from bcca_node.network import signatures, targets
@@ -164,6 +165,11 @@ async def _entered(call: Incoming, node: Node) -> Caller:
     except BusyError as error:
         raise LaterError(str(error)) from error
     return call.caller
+
+
+def is_plain(scope: Scope) -> bool:
+    """Say whether nothing of a request is about a signature: then nobody in particular calls."""
+    return not any(name in _OURS for name, _ in scope["headers"])
 
 
 def _has_body(request: Request) -> bool:

@@ -4,14 +4,13 @@ from collections import OrderedDict
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
 from bcca_node.ledger import log
 from bcca_node.ledger.node import Node
-from bcca_node.storage import logs
-from bcca_node.web.parts import BYTES, TEXT, NodeDep, NotHereError, answers, node_of
+from bcca_node.storage import logs, served
+from bcca_node.web.parts import BYTES, TEXT, Direct, NotHereError, answers, node_of, soon
 from bcca_node.web.resource import FOREVER, METHODS, SECONDS, accepts_gzip, resource
 from bcca_protocol.errors import RefusedError
 from bcca_protocol.tiles import Tile
@@ -49,7 +48,7 @@ class Tiles:
             self._bytes -= len(dropped.body)
 
 
-class KeptRoute(APIRoute):
+class KeptRoute(Direct):
     """A route whose kept answers are given before anything else is made of a request."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,13 +64,13 @@ router = APIRouter(prefix="/log", route_class=KeptRoute)
 
 
 @router.api_route("/checkpoint", methods=METHODS, responses=answers(TEXT, 404))
-def get_checkpoint(request: Request, node: NodeDep) -> Response:
+async def get_checkpoint(request: Request) -> Response:
     """Answer the newest head that a quorum cosigned."""
-    with node.database.read() as session:
-        head = logs.published_head(session)
-    if head is None:
+    node = node_of(request)
+    note = await soon(node, lambda _: served.note(node.database))
+    if note is None:
         raise NotHereError
-    return resource(request, head.note.encode(), TEXT, SECONDS)
+    return resource(request, note.encode(), TEXT, SECONDS)
 
 
 @router.api_route("/tile/{path:path}", methods=METHODS, responses=answers(BYTES, 404))

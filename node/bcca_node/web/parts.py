@@ -2,7 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
 
@@ -11,6 +19,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.routing import APIRoute
 
 from bcca_node.ledger.node import Node
 from bcca_node.network.lines import Item, encode_blocks
@@ -63,6 +72,20 @@ class NotSignedError(Exception):
 
 class LaterError(Exception):
     """A signed call cannot be told from one that was answered before: not now."""
+
+
+class Direct(APIRoute):
+    """A route that takes what it needs from the request itself: FastAPI describes it, no more."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers: the function itself, with what stands in the path."""
+        endpoint = self.endpoint
+
+        async def answer(request: Request) -> Response:
+            answered: Response = await endpoint(request, **request.path_params)
+            return answered
+
+        return answer
 
 
 def node_of(request: Request) -> Node:

@@ -1,12 +1,14 @@
 """Statements: one by its commitment, those of a product, all since an index; who may see which."""
 
-from collections.abc import Callable, Coroutine
+import re
 from functools import partial
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Depends, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
+from starlette.types import Receive, Scope, Send
 
 from bcca_node.ledger.node import Node
 from bcca_node.network.limits import MAX_BATCH_BYTES
@@ -14,11 +16,12 @@ from bcca_node.network.lines import decode_batch
 from bcca_node.sharing import press, shelf
 from bcca_node.storage.callstore import BusyError
 from bcca_node.web import shown
-from bcca_node.web.callers import CallerDep, SignedBody, incoming, signed_body
+from bcca_node.web.callers import CallerDep, SignedBody, incoming, is_plain, signed_body
 from bcca_node.web.parts import (
     JSON,
     JSON_LINES,
     TEXT,
+    Direct,
     LaterError,
     NodeDep,
     NotHereError,
@@ -32,24 +35,25 @@ from bcca_node.web.shapes import Batch, Envelope, Line
 from bcca_protocol.errors import MalformedError
 from bcca_protocol.wire import decimal_int
 
-
-class Direct(APIRoute):
-    """A route that takes what it needs from the request itself: FastAPI describes it, no more."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return what answers: the function itself, with what stands in the path."""
-        endpoint = self.endpoint
-
-        async def answer(request: Request) -> Response:
-            answered: Response = await endpoint(request, **request.path_params)
-            return answered
-
-        return answer
-
-
 GZIP = "application/gzip"
 
+_ONE_PAGE = re.compile(rb"page=(0|[1-9][0-9]{0,8})")
+
 router = APIRouter(prefix="/statements")
+
+
+class PagesRoute(APIRoute):
+    """A route whose pages are answered before anything else is made of a request."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a page that nobody signs for; else what the route answers."""
+        asked = _ONE_PAGE.fullmatch(scope["query_string"])
+        if asked is None or scope["method"] != "GET" or not is_plain(scope):
+            await super().handle(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        answer = await _page_soon(request, node_of(request), int(asked[1]))
+        await answer(scope, receive, send)
 
 
 class Wanted(NamedTuple):
@@ -66,7 +70,6 @@ def _wanted(
     return Wanted(product, since, page)
 
 
-@router.get("", responses=answers(JSON_LINES, 401, shape=Line))
 def get_statements(
     request: Request,
     node: NodeDep,
@@ -91,9 +94,29 @@ def get_statements(
             )
 
 
+MANY = PagesRoute(
+    "/statements",
+    get_statements,
+    methods=["GET"],
+    responses=answers(JSON_LINES, 401, shape=Line),
+)
+router.routes.append(MANY)
+
+
+async def _page_soon(request: Request, node: Node, number: int) -> Response:
+    """Return what `_page` does; one that was packed is read at once."""
+    found = await soon(node, lambda _: press.kept(node, number))
+    if found is None:
+        return await run_in_threadpool(_page, request, node, number)
+    return _packed(request, found)
+
+
 def _page(request: Request, node: Node, number: int) -> Response:
     """Return a page of public statements: whoever asks, it is the same, and a full one for ever."""
-    found = press.page(node, number)
+    return _packed(request, press.page(node, number))
+
+
+def _packed(request: Request, found: tuple[bytes, bool] | None) -> Response:
     if found is None:
         raise NotHereError({"vary": shown.VARY})
     content, is_full = found
