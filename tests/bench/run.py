@@ -50,10 +50,9 @@ from bcca_node.ledger.status import replacing
 from bcca_node.ledger.trust import FILE as POLICY
 from bcca_node.network import descriptor
 from bcca_node.network.client import Fetcher
-from bcca_node.packmaker import collect as collecting
 from bcca_node.packmaker import held
 from bcca_node.packmaker.adding import Sum, add_up
-from bcca_node.packmaker.collect import Collected
+from bcca_node.packmaker.collect import Collected, collecting
 from bcca_node.packmaker.held import Held
 from bcca_node.packmaker.last import Last
 from bcca_node.packmaker.order import Order
@@ -161,6 +160,7 @@ def measure(asked: Asked, folder: Path) -> dict[str, object]:
         before = _raw()
         with Memory(but=servers) as memory:
             took, first, collected = _run(market, asked)
+        raw = (before + _raw()) / 2 * asked.statements
         found = len(collected.reached) - 1
         is_whole, before_change = not first.totals.incomplete, _weights(first)
         del first, collected
@@ -168,8 +168,7 @@ def measure(asked: Asked, folder: Path) -> dict[str, object]:
         kept_took = _run(market, asked, last)[0]
         market.correct(asked.statements // 2)
         again_took, again, _ = _run(market, asked, last)
-        raw = (before + _raw()) / 2 * asked.statements
-    seconds = took["collect"] + took["add_up"]
+    seconds = sum(took.values()) - took["sign"]
     if found != asked.statements or not is_whole:
         raise SystemExit(f"{found} of {asked.statements} statements were reached and added up")
     return {
@@ -196,24 +195,31 @@ def _run(
     market: Market, asked: Asked, last: Last | None = None
 ) -> tuple[dict[str, float], Sum, Collected]:
     """Return the seconds of each part of a run, and what came of it."""
+    return asyncio.run(_again(market, asked, last))
+
+
+async def _again(
+    market: Market, asked: Asked, last: Last | None
+) -> tuple[dict[str, float], Sum, Collected]:
     node = market.pack
     product = market.part(0).product.id.replace("000000", f"{asked.statements:06d}")
     began = time.perf_counter()
     root = _root(node, product)
-    collected = asyncio.run(_collected(market, root, asked, last))
-    done = time.perf_counter()
-    order = Order(product=product, amount=None, at=node.clock(), last=last)
-    added = add_up(node, collected, root, order)
-    end = time.perf_counter()
-    took = {"collect": done - began - collected.proving, "add_up": end - done}
-    return {**took, "sign": collected.proving}, added, collected
-
-
-async def _collected(market: Market, root: Held, asked: Asked, last: Last | None) -> Collected:
-    node = market.pack
     plan = Plan(period=PERIOD, at=node.clock(), workers=asked.workers, max_age=10**9)
-    async with Fetcher([HOST]) as fetcher:
-        return await collecting.collect(node, fetcher, [root], plan, last)
+    order = Order(product=product, amount=None, at=node.clock(), last=last)
+    async with (
+        Fetcher([HOST]) as fetcher,
+        collecting(node, fetcher, [root], plan, last) as collected,
+    ):
+        read = time.perf_counter()
+        added = add_up(node, collected, root, order)
+        end = time.perf_counter()
+    took = {
+        "collect": read - began - collected.proving,
+        "add_up": end - read,
+        "remember": time.perf_counter() - end,  # what was left of it by then
+    }
+    return {**took, "sign": collected.proving}, added, collected
 
 
 def _root(node: Node, product: str) -> Held:

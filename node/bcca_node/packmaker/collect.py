@@ -1,7 +1,8 @@
 """Everything upstream of some products, fetched supplier by supplier and verified."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -18,6 +19,7 @@ from bcca_node.packmaker.suppliers import FromCopies
 from bcca_node.packmaker.sweeps import passing_over
 from bcca_node.packmaker.walk import Walk
 from bcca_protocol.choices import Chooser
+from bcca_protocol.graph import Graph
 from bcca_protocol.partial import Part
 from bcca_protocol.rollup import Opinion
 from bcca_protocol.verify import Verified, VerifiedLog
@@ -53,23 +55,42 @@ class Collected:
 async def collect(
     node: Node, fetcher: Fetcher, roots: Sequence[Held], plan: Plan, last: Last | None = None
 ) -> Collected:
-    """Return everything upstream of `roots`, this node's own.
+    """Return everything upstream of `roots`, this node's own; `collecting` says more."""
+    async with collecting(node, fetcher, roots, plan, last) as found:
+        return found
 
-    What is read is remembered in the node's database at the end. What the `last` run left is not
-    looked at again, as far as it still holds. Raises UnusableError without a policy or a published
-    log.
+
+@asynccontextmanager
+async def collecting(
+    node: Node, fetcher: Fetcher, roots: Sequence[Held], plan: Plan, last: Last | None = None
+) -> AsyncIterator[Collected]:
+    """Yield everything upstream of `roots`, this node's own.
+
+    What is read is remembered in the node's database meanwhile, and is when the context ends. What
+    the `last` run left is not looked at again, as far as it still holds. Raises UnusableError
+    without a policy or a published log.
     """
     before, graph = (None, None) if last is None else last.take()
-    with Hands(plan.workers, plan.executor) as hands, passing_over() as pass_over:
-        means = Means(node, fetcher, hands, pass_over)
-        walk = await _walked(means, plan, roots, before)
-        del before
-        began = monotonic()
-        await walk.prove(roots)
-        proving = monotonic() - began
-    await asyncio.to_thread(walk.remember)
+    with passing_over() as pass_over:
+        with Hands(plan.workers, plan.executor) as hands:
+            means = Means(node, fetcher, hands, pass_over)
+            walk = await _walked(means, plan, roots, before)
+            del before
+            began = monotonic()
+            await walk.prove(roots)
+            proving = monotonic() - began
+        pass_over()
+        # Mostly the database's work: another core does it while the walk is added up.
+        remembering = asyncio.get_running_loop().run_in_executor(None, walk.remember)
+        try:
+            yield _collected(walk, graph, proving)
+        finally:
+            await remembering
     if last is not None:
         last.walk = walk
+
+
+def _collected(walk: Walk, graph: Graph | None, proving: float) -> Collected:
     return Collected(
         own=walk.own,
         logs=walk.suppliers.logs,
@@ -78,10 +99,10 @@ async def collect(
         copied=walk.suppliers.copied,
         handed_on=walk.suppliers.handed_on,
         choose=walk.chooser(),
-        since=None if walk.changed is None or graph is None else Since(graph, walk.changed),
         cached=walk.cached(),
         proving=proving,
         beside=tuple(walk.beside()),
+        since=None if walk.changed is None or graph is None else Since(graph, walk.changed),
     )
 
 

@@ -12,7 +12,7 @@ from bcca_node.ledger.witnessing import Witnessed, witness
 from bcca_node.network.client import Fetcher
 from bcca_node.packmaker import batteries, held, incomplete, opinions, ready, ruling, secrecy
 from bcca_node.packmaker.adding import Sum, add_up, heads_of
-from bcca_node.packmaker.collect import collect
+from bcca_node.packmaker.collect import collecting
 from bcca_node.packmaker.filling import fill
 from bcca_node.packmaker.held import Held
 from bcca_node.packmaker.order import Order
@@ -69,11 +69,11 @@ async def roll_up(node: Node, fetcher: Fetcher, order: Order) -> Run:
         rules=order.rules,
         is_offline=order.is_offline,
     )
-    read = await collect(node, fetcher, [root], plan, order.last)
-    read = await opinions.hear(node, fetcher, read, plan)
-    collected = fill(node, read, order.own_values, order.rules, root.part.period)
-    outdated = since_last(node, collected, order.product, at=order.at)
-    added = add_up(node, collected, root, order)
+    async with collecting(node, fetcher, [root], plan, order.last) as found:
+        read = await opinions.hear(node, fetcher, found, plan)
+        collected = fill(node, read, order.own_values, order.rules, root.part.period)
+        outdated = since_last(node, collected, order.product, at=order.at)
+        added = add_up(node, collected, root, order)
     stated = _stated(node, added, order)
     run = Run(
         sum=added,

@@ -185,20 +185,20 @@ class Walk:
 
     def _ways(self) -> dict[str, Ways]:
         """Return by issuer what feeds, and whom name, the statements that were reached."""
-        choose, found = self.choices.choose, dict[str, Ways]()
+        choose, reached, found = self.choices.choose, self.reached, dict[str, Ways]()
         issuers = {each.part.issuer for each in self._news()}
-        for name in sorted(self.reached):
-            part = self.reached[name].part
+        for name, (_, part, _) in reached.items():
             if not part.bought or part.issuer not in issuers:
                 continue
-            ways = found.setdefault(part.issuer, Ways([], []))
-            ways.named.append((name, {bought.origin for bought in part.bought}))
+            ways = found.get(part.issuer)
+            if ways is None:
+                ways = found[part.issuer] = Ways([], [])
+            origins = dict.fromkeys([bought.origin for bought in part.bought])
+            ways.named.extend([(each, name) for each in origins])
             for bought in part.bought:
                 choice = choose(part, bought)
-                if isinstance(choice, NOT_SIGNED):
-                    continue
-                if choice.fact.commitment in self.reached:
-                    ways.fed.append((name, choice.fact.commitment))
+                if not isinstance(choice, NOT_SIGNED) and choice.fact.commitment in reached:
+                    ways.fed.append((choice.fact.commitment, name))
         return found
 
     def _new(self, consumers: Iterable[Held]) -> list[Held]:

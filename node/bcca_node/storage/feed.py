@@ -93,15 +93,15 @@ _PAYLOAD = msgspec.json.Decoder(_Payload)
 
 
 class Ways(NamedTuple):
-    """Ways upstream: who feeds whom, and which suppliers each statement names, by commitment."""
+    """Ways upstream: what is fed to whom, and which suppliers are named by whom, by commitment."""
 
     fed: list[tuple[str, str]]
-    named: list[tuple[str, set[str]]]
+    named: list[tuple[str, str]]
 
     def digest(self) -> bytes:
-        """Return a digest of them."""
-        lines = [*map(" ".join, self.fed), *(f"{n} {' '.join(sorted(o))}" for n, o in self.named)]
-        return hashlib.sha256("\n".join(lines).encode()).digest()
+        """Return a digest of them, in this order."""
+        names = chain(chain.from_iterable(self.fed), ("",), chain.from_iterable(self.named))
+        return hashlib.sha256("\n".join(names).encode()).digest()
 
 
 def put_walked(session: Session, found: Mapping[str, Ways]) -> None:
@@ -109,22 +109,28 @@ def put_walked(session: Session, found: Mapping[str, Ways]) -> None:
     walked = {issuer: bytes(digest) for issuer, digest in session.connection().execute(_WALKED)}
     digests = {issuer: ways.digest() for issuer, ways in found.items()}
     fresh = [issuer for issuer, digest in digests.items() if walked.get(issuer) != digest]
-    put(session, chain.from_iterable(found[issuer].fed for issuer in fresh))
-    put_named(session, chain.from_iterable(found[issuer].named for issuer in fresh))
+    _put_fed(session, chain.from_iterable(found[issuer].fed for issuer in fresh))
+    _put_named(session, chain.from_iterable(found[issuer].named for issuer in fresh))
     for issuer in fresh:
         session.merge(WalkedRow(issuer=issuer, digest=digests[issuer]))
 
 
 def put(session: Session, edges: Iterable[tuple[str, str]]) -> None:
     """Keep that the first statement of each pair was found to be fed by the second."""
-    rows = sorted((fed, consumer) for consumer, fed in edges)  # as they are kept: in a third of it
-    many.insert(session, "feed", ("fed", "consumer"), rows)
+    _put_fed(session, ((fed, consumer) for consumer, fed in edges))
 
 
 def put_named(session: Session, named: Iterable[tuple[str, Iterable[str]]]) -> None:
     """Keep which origins each statement, by its commitment, names as its suppliers."""
-    rows = sorted((origin, commitment) for commitment, origins in named for origin in origins)
-    many.insert(session, "named", ("origin", "commitment"), rows)
+    _put_named(session, ((origin, name) for name, origins in named for origin in origins))
+
+
+def _put_fed(session: Session, rows: Iterable[tuple[str, str]]) -> None:
+    many.insert(session, "feed", ("fed", "consumer"), sorted(rows))  # as kept: a third of the time
+
+
+def _put_named(session: Session, rows: Iterable[tuple[str, str]]) -> None:
+    many.insert(session, "named", ("origin", "commitment"), sorted(rows))
 
 
 def own_consumers(

@@ -7,7 +7,7 @@ from types import MappingProxyType
 import msgspec
 from sqlmodel import Session
 
-MAX_ROWS = 500  # of one statement: 64 kB of JSON, and more gain nothing
+MAX_ROWS = 5_000  # of one statement: 640 kB of JSON, some 20 ms of SQLite's own work
 CACHE_KB = 16_384  # of SQLite's pages: half the time of 100,000 rows with its usual 2,000
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
