@@ -90,6 +90,7 @@ def _reached(
     restated = {n for n, each in stay.items() if each is not before.reached[n]}
     changed = (fed_otherwise | restated | come) & found.keys()
     _require_fed(walk, [found[name].part for name in come], found)
+    walk.choices.feeding([found[name] for name in sorted(changed)])
     return found, frozenset(changed) | {each.part.commitment for each in roots}
 
 

@@ -19,7 +19,8 @@ _NOT_PLAIN: Final = (*NOT_SIGNED, Flagged)
 class Choices:
     """Statements by commitment, in `known`, and what of them feeds an input, in `choose`.
 
-    `is_plain` while each input that was looked at is fed by a current statement of its own.
+    `is_plain` while each input that was looked at is fed by a current statement of its own. `fed`
+    are the commitments of what feeds each statement, as it was looked at last.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -27,6 +28,7 @@ class Choices:
         self.choose = Choosing(plan.period, plan.rules, plan.stand_ins)
         self.known: dict[str, Held] = {}
         self.is_plain = True
+        self.fed: dict[str, list[str]] = {}
         self._is_unsettled = False
 
     def know(self, found: Iterable[Held]) -> None:
@@ -51,6 +53,7 @@ class Choices:
         """Return what knows the same, and learns more without this one's knowing."""
         other = copy(self)
         other.choose, other.known = self.choose.again(), self.known.copy()
+        other.fed = self.fed.copy()
         return other
 
     def renew(self, about: About, found: Sequence[Held]) -> bool:
@@ -84,16 +87,21 @@ class Choices:
         return before
 
     def feeding(self, consumers: Iterable[Held]) -> set[str]:
-        """Return the commitments of what feeds the inputs of `consumers`."""
-        choose, found = self.choose, set[str]()
+        """Return the commitments of what feeds the inputs of `consumers`; `fed` says it by each."""
+        choose, fed, found = self.choose, self.fed, set[str]()
         for _, part, _ in consumers:
+            if not part.bought:
+                continue
+            feeds = []
             for bought in part.bought:
                 choice = choose(part, bought)
                 if isinstance(choice, _NOT_PLAIN):
                     self.is_plain = False
                     if isinstance(choice, NOT_SIGNED):
                         continue
-                found.add(choice.fact.commitment)
+                feeds.append(choice.fact.commitment)
+            fed[part.commitment] = feeds
+            found.update(feeds)
         return found
 
 

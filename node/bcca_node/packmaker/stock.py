@@ -27,6 +27,7 @@ from bcca_protocol.verify import VerifiedLog
 
 MAX_AT_HAND = 1_024  # segments: 200 MB of what 250,000 statements say
 MAX_SORTED = 4_096  # segments of whole logs beside them: 0.8 GB of what a million say
+MAX_AT_ONCE = 1_000  # products that are looked up while everybody waits: 10 ms
 STRANGER = ""  # as whom statements are asked for without a signature
 
 
@@ -82,6 +83,13 @@ class Stock:
             self._firsts.pop(vkey, None)
             self._about.pop(vkey, None)
 
+    def at_hand(self, source: ReadLog, products: Sequence[str]) -> list[Held] | None:
+        """Return what `find` does, at once; None where that would have to be read, or is much."""
+        about = self._about.get(source.address.key.encode())
+        if about is None or len(products) > MAX_AT_ONCE:
+            return None
+        return _found(about, products, source.log)
+
     def find(
         self, source: ReadLog, products: Sequence[str], *, even_alone: bool = False
     ) -> list[Held]:
@@ -91,12 +99,10 @@ class Stock:
         """
         vkey, log = source.address.key.encode(), source.log
         about = None if even_alone else self._about.get(vkey)
-        if about is None:
-            found = self._read(vkey, log, products, even_alone=even_alone)
-        else:  # every segment was read for an earlier tier
-            lines = (line for each in products for line in about.get(each, ()))
-            found = list(_standing(map(facts.said, lines), log))
-        return sorted(found, key=lambda each: each.signed.index)
+        if about is not None:  # every segment was read for an earlier tier
+            return _found(about, products, log)
+        found = self._read(vkey, log, products, even_alone=even_alone)
+        return sorted(found, key=_by_entry)
 
     def _read(
         self, vkey: str, log: VerifiedLog, products: Sequence[str], *, even_alone: bool
@@ -203,6 +209,18 @@ def _holding(firsts: Sequence[int], entries: Iterable[int]) -> list[int]:
 
 def _of(products: frozenset[str], lines: Iterable[facts.Line]) -> Iterator[facts.Line]:
     return (each for each in lines if each.product in products)
+
+
+def _found(
+    about: Mapping[str, Sequence[facts.Line]], products: Iterable[str], log: VerifiedLog
+) -> list[Held]:
+    """Return some products of a log by entry."""
+    lines = [line for each in products for line in about.get(each, ())]
+    return sorted(_standing(map(facts.said, lines), log), key=_by_entry)
+
+
+def _by_entry(held: Held) -> int:
+    return held.signed.index
 
 
 def _standing(said: Iterable[Said], log: VerifiedLog) -> Iterator[Held]:

@@ -133,8 +133,11 @@ class Suppliers:
 
     async def _take_from_stock(self, read: ReadLog, asks: Sequence[Ask], told: Told) -> None:
         products = sorted({ask.product for ask in asks})
-        find = partial(self._stock.find, read, products, even_alone=self._is_offline)
-        told.keep(await asyncio.to_thread(find), read.log, asks)
+        found = None if self._is_offline else self._stock.at_hand(read, products)
+        if found is None:
+            find = partial(self._stock.find, read, products, even_alone=self._is_offline)
+            found = await asyncio.to_thread(find)
+        told.keep(found, read.log, asks)
 
     async def _look_up(self, origin: str, asks: Sequence[Ask], told: Told) -> None:
         """Take what this node holds of a supplier, nobody asked: its log as far as it was read."""

@@ -11,7 +11,6 @@ from typing import Self
 
 from bcca_node.ledger.copying import Reader
 from bcca_node.packmaker import held
-from bcca_node.packmaker.choices import NOT_SIGNED
 from bcca_node.packmaker.circle import Circle
 from bcca_node.packmaker.ground import Ground, Means
 from bcca_node.packmaker.held import Held
@@ -185,7 +184,7 @@ class Walk:
 
     def _ways(self) -> dict[str, Ways]:
         """Return by issuer what feeds, and whom name, the statements that were reached."""
-        choose, reached, found = self.choices.choose, self.reached, dict[str, Ways]()
+        reached, fed, found = self.reached, self.choices.fed, dict[str, Ways]()
         issuers = {each.part.issuer for each in self._news()}
         for name, (_, part, _) in reached.items():
             if not part.bought or part.issuer not in issuers:
@@ -195,10 +194,7 @@ class Walk:
                 ways = found[part.issuer] = Ways([], [])
             origins = dict.fromkeys([bought.origin for bought in part.bought])
             ways.named.extend([(each, name) for each in origins])
-            for bought in part.bought:
-                choice = choose(part, bought)
-                if not isinstance(choice, NOT_SIGNED) and choice.fact.commitment in reached:
-                    ways.fed.append((choice.fact.commitment, name))
+            ways.fed.extend([(each, name) for each in fed.get(name, ()) if each in reached])
         return found
 
     def _new(self, consumers: Iterable[Held]) -> list[Held]:

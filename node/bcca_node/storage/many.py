@@ -7,7 +7,7 @@ from types import MappingProxyType
 import msgspec
 from sqlmodel import Session
 
-MAX_ROWS = 5_000  # of one statement: 640 kB of JSON, some 20 ms of SQLite's own work
+MAX_ROWS = 50_000  # of one statement: 7 MB of JSON, 200 ms of SQLite's own work beside others
 CACHE_KB = 16_384  # of SQLite's pages: half the time of 100,000 rows with its usual 2,000
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
@@ -21,7 +21,8 @@ def insert(
 ) -> None:
     """Put rows into a table, with a value for each of `columns` and what is `common` to all.
 
-    What is there stays as it is. The values go to the database's own driver as they are: to SQLite
+    What is there stays as it is. Rows come in any order, and are put in the order of their columns,
+    as trees are written fastest. The values go to the database's own driver as they are: to SQLite
     hundreds in one statement, as JSON. Its driver waits for its turn among the threads after each
     statement, for 5 ms where another thread is busy.
     """
@@ -33,7 +34,9 @@ def insert(
         connection.exec_driver_sql(f"PRAGMA cache_size = -{CACHE_KB}")
         taken = [f"json_extract(value, '$[{place}]')" for place in range(len(columns))]
         values = ", ".join(taken + ["?"] * len(common))
-        put = f"{into} SELECT {values} FROM json_each(?) WHERE true ON CONFLICT DO NOTHING"  # noqa: S608 - as above
+        order = ", ".join(map(str, range(1, len(columns) + 1)))
+        chosen = f"SELECT {values} FROM json_each(?) WHERE true ORDER BY {order}"  # noqa: S608 - as above
+        put = f"{into} {chosen} ON CONFLICT DO NOTHING"
         while few := list(islice(left, MAX_ROWS)):
             told = msgspec.json.encode(few).decode()
             connection.exec_driver_sql(put, (*common.values(), told))
