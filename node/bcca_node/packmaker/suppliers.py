@@ -47,11 +47,10 @@ class Suppliers:
         self._stock = terms.stock
         self._bulk = Bulk(reader, circle, terms.stock, terms.hands)
         self._is_offline = terms.is_offline
-        seconds = terms.seconds
         self._reader = reader
         self._routes, self._count = ground.routes, ground.count
         self._circle = circle
-        self._seconds = seconds
+        self._seconds = terms.seconds
         self._closed: dict[str, BccaError] = {}
         self._places: dict[str, list[Place]] = {}
         self._without_copy: dict[str, BccaError] = {}
