@@ -62,16 +62,13 @@ def aggregate(
     nobody else: what is missing is told first, and the exit status is 3. Whether the result may
     be declared by the rules, and every reason why not, is told with it.
 
-    With --every it stays until Ctrl-C or SIGTERM, and ends as what it told last. Then an incomplete
-    result does not correct a complete one. A later run is told, and kept, where another roll-up was
-    entered or something else is missing; with --json each is a line of its own.
+    With --every it stays until Ctrl-C or SIGTERM, tells and keeps a later run where it says
+    something else (with --json a line each), and corrects nothing complete by what is incomplete.
     """
     so_much = None if amount is None else _amount(amount)
-    oldest = age(max_age, "--max-age")
-    ruled = chosen(rules, cut_off)
-    own_values = parsed(substitute)
+    oldest, shown_to = age(max_age, "--max-age"), shared(sharing)
+    ruled, own_values = chosen(rules, cut_off), parsed(substitute)
     stated = described(battery)
-    shown_to = shared(sharing)
     pause = None if every is None else standing.interval(every, is_offline=offline)
     with open_node(data, keys=True) as node:
         runs.require_name(node, name)
