@@ -176,17 +176,23 @@ def _comparable(last: Asked | None, totals: Totals, root: int, amount: Decimal) 
 def _asking_again(totals: Totals, last: Asked) -> _Asking:
     """Return what was asked last, but of what asks otherwise now and of all upstream of it."""
     here, there = totals.graph, last.graph
-    terms = compress(count(), map(is_not, here.terms, there.terms))
+    others = compress(count(), map(is_not, here.terms, there.terms))
+    terms = (i for i in others if _asks(here.terms[i]) != _asks(there.terms[i]))
     parts = compress(count(), map(is_not, here.parts, there.parts))
-    made = (i for i in parts if _is_made_otherwise(here.parts[i], there.parts[i]))
+    made = (i for i in parts if _makes(here.parts[i]) != _makes(there.parts[i]))
     asking = _Asking(totals, last.root, last.amount)
     asking.begin(last, _upstream(here, {*terms, *made}.intersection(totals.vectors)))
     return asking
 
 
-def _is_made_otherwise(here: Part, there: Part) -> bool:
-    """Say whether the amounts that a statement stands for may differ in a digit."""
-    return here.output is not there.output or here.declared is not there.declared
+def _asks(terms: Iterable[Term]) -> list[tuple[object, ...]]:
+    """Return what of a part's terms decides how much is asked of whom, amounts as written."""
+    return [(t.line, t.supplier, str(t.amount), str(t.share), t.stages) for t in terms]
+
+
+def _makes(part: Part) -> tuple[str, str]:
+    """Return how much a statement stands for, as it is written: what is equal may differ in it."""
+    return str(part.output), str(part.declared)
 
 
 def _upstream(graph: Graph, parts: Iterable[int]) -> set[int]:

@@ -8,6 +8,7 @@ something now asks for the same products of the same suppliers as the one in who
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 
+from bcca_node.packmaker.choices import stands_as
 from bcca_node.packmaker.held import Held
 from bcca_node.packmaker.told import Told
 from bcca_node.packmaker.walk import Walk
@@ -30,7 +31,7 @@ async def follow_again(walk: Walk, before: Walk, roots: Sequence[Held]) -> bool:
     if not walk.is_clean:
         return False
     try:
-        walk.reached, walk.changed = _reached(walk, before, renewed, roots)
+        walk.reached, walk.changed = _reached(walk, before, renewed)
     except _OtherwiseError:
         return False
     return True
@@ -45,12 +46,13 @@ def _is_the_same(walk: Walk, before: Walk, roots: Sequence[Held]) -> bool:
     now, then = walk.plan, before.plan
     asked = (now.period, now.rules, now.stand_ins, walk.trusted, walk.circle.keys())
     before_asked = (then.period, then.rules, then.stand_ins, before.trusted, before.circle.keys())
-    names = {each.part.commitment for each in roots}
+    known = {each.part.commitment: each for each in before.roots}
     return (
         before.is_clean
         and not now.is_offline
         and asked == before_asked
-        and names == {each.part.commitment for each in before.roots}
+        and known.keys() == {each.part.commitment for each in roots}
+        and all(stands_as(each, known[each.part.commitment]) for each in roots)
     )
 
 
@@ -72,7 +74,7 @@ def _renewed(walk: Walk, origin: str, told: Told) -> Iterator[About]:
 
 
 def _reached(
-    walk: Walk, before: Walk, renewed: set[About], roots: Sequence[Held]
+    walk: Walk, before: Walk, renewed: set[About]
 ) -> tuple[dict[str, Held], frozenset[str]]:
     """Return what is reached now, and of it what is not as it was, or fed otherwise.
 
@@ -85,13 +87,12 @@ def _reached(
     come = feeding - before.reached.keys()
     stay = {name: known[name] for name in before.reached if name not in gone}
     found = stay | {name: known[name] for name in sorted(come)}
-    found |= {each.part.commitment: each for each in roots}
     fed_otherwise = {n for n, swaps in fed.items() if any(old != now for old, now in swaps)}
     restated = {n for n, each in stay.items() if each is not before.reached[n]}
     changed = (fed_otherwise | restated | come) & found.keys()
     _require_fed(walk, [found[name].part for name in come], found)
     walk.choices.feeding([found[name] for name in sorted(changed)])
-    return found, frozenset(changed) | {each.part.commitment for each in roots}
+    return found, frozenset(changed)
 
 
 def _fed(walk: Walk, before: Walk, renewed: set[About]) -> dict[str, list[tuple[str, str]]]:

@@ -61,7 +61,7 @@ class Choices:
         names = (each.fact.commitment for each in self.choose.offers(about))
         before = {name: self.known[name] for name in names}
         now = {each.part.commitment: each for each in found}
-        if before.keys() == now.keys() and all(_is_as(now[n], before[n]) for n in before):
+        if before.keys() == now.keys() and all(stands_as(now[n], before[n]) for n in before):
             return False
         for name in before:
             del self.known[name]
@@ -105,7 +105,7 @@ class Choices:
         return found
 
 
-def _is_as(now: Held, before: Held) -> bool:
+def stands_as(now: Held, before: Held) -> bool:
     """Say whether a statement stands in its log as it stood before."""
     one, other = now.signed, before.signed
     return (one.is_current, one.status, one.introduced, one.log_keys) == (
