@@ -16,9 +16,12 @@ from bcca_node.packmaker.collect import Collected
 from bcca_node.packmaker.last import Last
 from bcca_node.packmaker.order import Order
 from bcca_node.packmaker.plan import Plan
+from bcca_node.packmaker.walk import Walk
 from bcca_node.storage import statements
 from bcca_protocol import wire
 from bcca_protocol.entry import Status
+from bcca_protocol.period import Span
+from bcca_protocol.rules import NEUTRAL_1, parse
 
 CHECKPOINT = "/log/checkpoint"
 HEAD, HONEST, LIAR, FOIL, MINE = "pack", "cell", "cathode", "foil", "mine"
@@ -56,6 +59,15 @@ class Company:
         found = self.market.ask(lambda it: collect.collect(node, it, [root], plan, last))
         added = adding.add_up(node, found, root, order)
         return found, wire.encode(run.state(node, added, at=order.at))
+
+    def walk(self) -> Walk:
+        """Return the walk that the last run left."""
+        assert self.last.walk is not None
+        return self.last.walk
+
+    def is_anew(self) -> bool:
+        """Say whether that began from the roots."""
+        return self.walk().changed is None
 
     def current(self, name: str, product: str) -> str:
         """Return the commitment of what stands for a product."""
@@ -183,16 +195,27 @@ def test_what_leads_elsewhere_is_walked_anew(
     company.run()
 
 
-def test_an_order_with_other_rules_or_of_another_period_is_walked_anew(company: Company) -> None:
-    root = company.last.walk.roots if company.last.walk else []
-    plan = Plan(period=root[0].part.period, at=company.node.clock(), is_offline=True)
-    found = company.market.ask(
-        lambda it: collect.collect(company.node, it, root, plan, company.last)
-    )
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"is_offline": True},
+        {"rules": parse(NEUTRAL_1)},
+        {"period": Span("2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z")},
+    ],
+)
+def test_offline_by_other_rules_or_for_another_period_it_is_walked_anew(
+    company: Company, told: dict[str, Any]
+) -> None:
+    company.run()
+    roots = company.walk().roots
+    assert not company.is_anew()
+    plan = Plan(**{"period": roots[0].part.period, "at": company.node.clock(), **told})
+    company.market.ask(lambda it: collect.collect(company.node, it, roots, plan, company.last))
 
-    assert found.since is None
-    assert found.cached
-    assert company.run().since is None
+    assert company.is_anew()
+
+    company.run()
+    assert company.is_anew()
     assert company.run().since is not None
 
 

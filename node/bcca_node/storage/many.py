@@ -23,7 +23,7 @@ def insert(
 
     What is there stays as it is. Rows come in any order, and are put in the order of their columns,
     as trees are written fastest. The values go to the database's own driver as they are: to SQLite
-    hundreds in one statement, as JSON. Its driver waits for its turn among the threads after each
+    thousands in one statement, as JSON. Its driver waits for its turn among the threads after each
     statement, for 5 ms where another thread is busy.
     """
     connection = session.connection()
